@@ -1,0 +1,3 @@
+//! Every decision in the cluster, as pure functions. No clock, no random, no I/O, no async: `now`, ids and random
+//! choices are arguments.
+pub mod proxy;

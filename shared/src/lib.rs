@@ -1,0 +1,11 @@
+//! The words all programs of the cluster speak: kinds, object views, selectors, quantities, URLs, status errors.
+//!
+//! Nothing here opens a socket, reads a clock or knows a web framework, unless feature `cli` is on, which adds the
+//! client library. Without it this package compiles to WASM and is what the console shares with the server.
+pub mod kinds;
+pub mod meta;
+pub mod objects;
+pub mod quantity;
+pub mod selector;
+pub mod status;
+pub mod watch;
