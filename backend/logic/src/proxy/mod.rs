@@ -1,4 +1,7 @@
 //! Services and endpoints → the rules a node needs, independent of the tool that applies them.
+pub mod iptables;
+pub mod rules;
+
 use std::collections::BTreeMap;
 
 /// One port of one service at one address.

@@ -1,4 +1,7 @@
 //! The service proxy behind the agent: a whole rule set in, one atomic minimal change out.
+pub mod iptables;
+pub mod recording;
+
 use async_trait::async_trait;
 use logic::proxy::RuleSet;
 

@@ -1,0 +1,167 @@
+//! Applies rule sets with `iptables-restore`: one atomic, minimal change of our own chains.
+use super::{ProxyError, ServiceProxy};
+use async_trait::async_trait;
+use logic::proxy::RuleSet;
+use logic::proxy::iptables::{Chains, JUMPS, Options, PREFIX, Table, chains, restore_input};
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+/// No iptables call takes longer than this, even with ten thousand services.
+const CALL_SECONDS_MAX: u64 = 30;
+/// How long iptables waits for another program that changes rules.
+const LOCK_SECONDS_MAX: &str = "10";
+
+/// The iptables implementation. One instance a host: it owns every chain with our prefix.
+pub struct IptablesProxy {
+    options: Options,
+    /// What the kernel holds; `None` until the first change has been made.
+    applied: Mutex<Option<Chains>>,
+}
+
+impl IptablesProxy {
+    /// `pod_network`: the bridge network of the pods, such as `172.17.0.0/16`.
+    pub fn new(pod_network: &str) -> IptablesProxy {
+        let bridged = std::fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables").is_ok_and(|v| v.trim() == "1");
+        let masquerade_within = (!bridged).then(|| pod_network.to_string());
+        IptablesProxy { options: Options { masquerade_within }, applied: Mutex::new(None) }
+    }
+
+    /// Chains of ours that the kernel holds, by name only: what an earlier run left behind.
+    async fn existing(&self) -> Result<BTreeSet<(Table, String)>, ProxyError> {
+        let mut found = BTreeSet::new();
+        for table in [Table::Nat, Table::Filter] {
+            let saved = run("iptables-save", &["-t", table.name()], None).await?;
+            for line in saved.lines() {
+                if let Some(chain) = line.strip_prefix(':').and_then(|l| l.split(' ').next()).filter(|c| c.starts_with(PREFIX)) {
+                    found.insert((table, chain.to_string()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn ensure_jumps(&self) -> Result<(), ProxyError> {
+        // Inserted at the top, in reverse, so that they stand in the order of the table, before Docker's own.
+        for (table, from, to, matching) in JUMPS.iter().rev() {
+            let mut rule: Vec<&str> = matching.split_whitespace().collect();
+            rule.extend(["-j", to]);
+            let check = [&["-w", LOCK_SECONDS_MAX, "-t", table.name(), "-C", from], rule.as_slice()].concat();
+            if run("iptables", &check, None).await.is_err() {
+                let insert = [&["-w", LOCK_SECONDS_MAX, "-t", table.name(), "-I", from], rule.as_slice()].concat();
+                run("iptables", &insert, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, input: &str) -> Result<(), ProxyError> {
+        run("iptables-restore", &["--noflush", "-w", LOCK_SECONDS_MAX], Some(input)).await.map(|_| ())
+    }
+}
+
+/// Chains by name, as if empty: comparing with them rewrites or removes each.
+fn as_unknown(names: BTreeSet<(Table, String)>) -> Chains {
+    // A rule that is never printed, so that no wanted chain is taken for already present.
+    names.into_iter().map(|key| (key, vec![String::new()])).collect()
+}
+
+#[async_trait]
+impl ServiceProxy for IptablesProxy {
+    async fn apply(&self, rules: &RuleSet) -> Result<(), ProxyError> {
+        let mut applied = self.applied.lock().await;
+        let wanted = chains(rules, &self.options);
+        let (old, first) = match applied.take() {
+            Some(old) => (old, false),
+            None => (as_unknown(self.existing().await?), true),
+        };
+        if let Some(input) = restore_input(&old, &wanted) {
+            self.restore(&input).await?;
+        }
+        if first {
+            self.ensure_jumps().await?;
+        }
+        *applied = Some(wanted);
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), ProxyError> {
+        let mut applied = self.applied.lock().await;
+        let Some(wanted) = applied.clone() else { return Ok(()) };
+        let existing = self.existing().await?;
+        let mut whole = existing.iter().all(|key| wanted.contains_key(key)) && wanted.keys().all(|key| existing.contains(key));
+        if whole {
+            whole = self.rule_count().await? == wanted.values().map(Vec::len).sum::<usize>();
+        }
+        if !whole {
+            tracing::warn!("service rules were changed by somebody else; writing them again");
+            *applied = None;
+            if let Some(input) = restore_input(&as_unknown(existing), &wanted) {
+                self.restore(&input).await?;
+            }
+            *applied = Some(wanted);
+        }
+        self.ensure_jumps().await
+    }
+
+    async fn remove_all(&self) -> Result<(), ProxyError> {
+        let mut applied = self.applied.lock().await;
+        for (table, from, to, matching) in JUMPS {
+            let mut rule: Vec<&str> = matching.split_whitespace().collect();
+            rule.extend(["-j", to]);
+            let delete = [&["-w", LOCK_SECONDS_MAX, "-t", table.name(), "-D", from], rule.as_slice()].concat();
+            // Deleted until it is no longer there: an earlier crash may have left it twice.
+            while run("iptables", &delete, None).await.is_ok() {}
+        }
+        let existing = as_unknown(self.existing().await?);
+        *applied = None;
+        match restore_input(&existing, &Chains::new()) {
+            Some(input) => self.restore(&input).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl IptablesProxy {
+    async fn rule_count(&self) -> Result<usize, ProxyError> {
+        let mut count = 0;
+        for table in [Table::Nat, Table::Filter] {
+            let saved = run("iptables-save", &["-t", table.name()], None).await?;
+            count += saved.lines().filter(|l| l.strip_prefix("-A ").is_some_and(|r| r.starts_with(PREFIX))).count();
+        }
+        Ok(count)
+    }
+}
+
+async fn run(program: &str, args: &[&str], input: Option<&str>) -> Result<String, ProxyError> {
+    let fail = |why: String| ProxyError(format!("{program} {}: {why}", args.join(" ")));
+    let work = async {
+        let mut child = Command::new(program)
+            .args(args)
+            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| fail(e.to_string()))?;
+        let stdin = child.stdin.take();
+        let feed = async {
+            if let (Some(mut stdin), Some(text)) = (stdin, input) {
+                // A refused input shows in the exit code; a broken pipe here would hide the reason.
+                let _ = stdin.write_all(text.as_bytes()).await;
+            }
+        };
+        let (_, output) = tokio::join!(feed, child.wait_with_output());
+        let output = output.map_err(|e| fail(e.to_string()))?;
+        if !output.status.success() {
+            return Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_string()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), work)
+        .await
+        .map_err(|_| fail(format!("no answer within {CALL_SECONDS_MAX} s")))?
+}

@@ -1,0 +1,110 @@
+//! The iptables proxy against the real kernel: a portal address answers, balances, rejects, and leaves no trace.
+//! Runs in a network namespace of its own, so that the host's rules are never involved.
+use logic::proxy::{PortKey, RuleSet, ServiceRule};
+use node::proxy::ServiceProxy;
+use node::proxy::iptables::IptablesProxy;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+/// Moves this thread into a fresh network namespace with loopback up and a default route to nowhere.
+fn own_network() {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("root may unshare the network");
+    let commands = [
+        "link set lo up",
+        "link add d0 type veth peer name d1",
+        "addr add 10.9.9.9/24 dev d0",
+        "link set d1 up",
+        "link set d0 up",
+        "route add default dev d0",
+    ];
+    for command in commands {
+        assert!(std::process::Command::new("ip").args(command.split(' ')).status().expect("ip runs").success(), "{command}");
+    }
+}
+
+/// Answers each connection with its own name.
+fn backend(ip: &str, name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.and_then(|mut s| s.write_all(name.as_bytes()));
+        }
+    });
+    address
+}
+
+fn ask(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(3))?;
+    stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn rules(backends: &[SocketAddr], affinity: Option<u32>) -> RuleSet {
+    let rule = ServiceRule {
+        cluster_ip: "172.30.17.186".into(),
+        external_ips: vec![],
+        protocol: "tcp".into(),
+        port: 27017,
+        node_port: 30061,
+        affinity_seconds: affinity,
+        backends: backends.iter().map(ToString::to_string).collect(),
+    };
+    RuleSet { ports: [(PortKey { namespace: "hack".into(), service: "hello".into(), port_name: String::new() }, rule)].into() }
+}
+
+fn saved() -> String {
+    let output = std::process::Command::new("iptables-save").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_portal_address_balances_sticks_rejects_heals_and_disappears() {
+    std::thread::spawn(|| {
+        own_network();
+        // Children and sockets inherit the namespace of the thread that makes them: everything runs on this one.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (one, two) = (backend("10.9.9.9", "one"), backend("10.9.9.9", "two"));
+            let proxy = IptablesProxy::new("172.17.0.0/16");
+            proxy.apply(&rules(&[one, two], None)).await.unwrap();
+            let seen: BTreeSet<String> = (0..60).map(|_| ask("172.30.17.186:27017").unwrap()).collect();
+            assert_eq!(seen, BTreeSet::from(["one".to_string(), "two".to_string()]), "both backends are used");
+            assert!(ask("10.9.9.9:30061").is_ok(), "the node port answers");
+
+            proxy.apply(&rules(&[one, two], Some(60))).await.unwrap();
+            let seen: BTreeSet<String> = (0..20).map(|_| ask("172.30.17.186:27017").unwrap()).collect();
+            assert_eq!(seen.len(), 1, "one client sticks to one backend");
+
+            proxy.apply(&rules(&[two], None)).await.unwrap();
+            assert!((0..20).all(|_| ask("172.30.17.186:27017").unwrap() == "two"));
+
+            proxy.apply(&rules(&[], None)).await.unwrap();
+            let began = std::time::Instant::now();
+            assert_eq!(ask("172.30.17.186:27017").unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+            assert!(began.elapsed() < Duration::from_secs(1), "rejected at once");
+
+            proxy.apply(&rules(&[one], None)).await.unwrap();
+            for args in [["-t", "nat", "-F", "PILOTHOUSE-SERVICES"], ["-t", "nat", "-F", "OUTPUT"]] {
+                assert!(std::process::Command::new("iptables").args(args).status().unwrap().success());
+            }
+            proxy.check().await.unwrap();
+            assert_eq!(ask("172.30.17.186:27017").unwrap(), "one", "repaired");
+
+            // A second instance, as after a restart, takes over without leaving stale chains.
+            let next = IptablesProxy::new("172.17.0.0/16");
+            next.apply(&rules(&[two], None)).await.unwrap();
+            assert_eq!(ask("172.30.17.186:27017").unwrap(), "two");
+            assert_eq!(saved().matches(":PILOTHOUSE-SEP-").count(), 1);
+
+            next.remove_all().await.unwrap();
+            assert!(!saved().contains("PILOTHOUSE"), "{}", saved());
+        });
+    })
+    .join()
+    .unwrap();
+}
