@@ -2,6 +2,14 @@
 //!
 //! Truth is in memory and every acknowledged commit is durable first: a commit is checked, written and synced as part
 //! of a group, then published to readers and watchers in revision order, then acknowledged.
+mod committer;
+pub mod conformance;
+pub mod faulty;
+pub mod history;
+pub mod key;
+pub mod memory;
+pub mod redb;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::any::Any;
@@ -126,6 +134,8 @@ pub trait Store: Send + Sync {
     async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error>;
     /// Events after `from` (0: from the beginning of history), first those in history, then live.
     fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error>;
+    /// Events after `after` up to and including `upto`, at once. For readers that join a stream at a known position.
+    fn history(&self, after: Revision, upto: Revision) -> Result<Vec<Event>, Error>;
     /// Forgets history up to and including `upto`. Current values are kept.
     async fn compact(&self, upto: Revision) -> Result<(), Error>;
     /// Finishes what is queued and closes files. Commits after it fail with `Unavailable`.
