@@ -1,317 +1,236 @@
-//! The one ordered pipeline of writes: check, assign a revision, make durable as a group, publish, acknowledge.
-use crate::history::{Bounds, History};
-use crate::{Change, Error, Event, Expect, Op, Range, Record, Revision, Snapshot, Watch};
-use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
-use imbl::OrdMap;
+//! The one ordered pipeline of durable writes: check, number, make durable as a group, publish, acknowledge.
+use crate::board::{self, Board};
+use crate::stage::{self, Staged};
+use crate::state::State;
+use crate::{Error, Op, Revision};
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
-use tokio::sync::{mpsc, oneshot, watch};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 
-/// Commits that wait for the disk; more callers than this wait in front of the queue.
+/// Requests that wait for the committer; more callers than this wait in front of the queue.
 const QUEUE_MAX: usize = 8192;
-/// Commits in one group. Large enough for any load here, small enough that no caller waits for a huge transaction.
+/// Commits in one group: enough for any load here, few enough that no caller waits for a huge write.
 const GROUP_MAX: usize = 2048;
-/// Largest value; the API's own limit on bodies is below it.
-pub(crate) const VALUE_BYTES_MAX: usize = 4 << 20;
-/// Events that a watch hands out at once.
-const WATCH_GROUP_MAX: usize = 1024;
+/// Bytes of values after which a group is closed.
+const GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// Where commits become durable.
-pub(crate) trait Disk: Send {
-    /// Makes all events durable before it returns. After an error nothing more is written: what a failed sync left
-    /// behind cannot be known.
-    fn write(&mut self, events: &[Event]) -> Result<(), String>;
+pub(crate) trait Journal: Send {
+    /// Makes commits durable, in order, before it returns. `at` is the time in milliseconds since 1970.
+    fn append(&mut self, commits: &[Staged], at: u64) -> Result<(), Failure>;
+    /// Makes it durable that history up to `upto` is forgotten.
+    fn forget(&mut self, upto: Revision, at: u64) -> Result<(), Failure>;
 }
 
-/// Nothing survives.
-pub(crate) struct NoDisk;
-
-impl Disk for NoDisk {
-    fn write(&mut self, _: &[Event]) -> Result<(), String> {
-        Ok(())
-    }
+/// Why nothing became durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nothing was written, and the next write may succeed.
+    Refused(String),
+    /// What the disk holds now cannot be known; nothing may be written after this.
+    Broken(String),
 }
 
-/// One published state.
-#[derive(Clone, Default)]
-pub(crate) struct State {
-    pub(crate) revision: Revision,
-    pub(crate) map: OrdMap<Arc<str>, Arc<Record>>,
-}
+type Reply = oneshot::Sender<Result<Revision, Error>>;
 
 enum Request {
-    Commit(Vec<Op>, oneshot::Sender<Result<Revision, Error>>),
-    Close(oneshot::Sender<()>),
+    Commit(Vec<Op>, Reply),
+    Forget(Revision, Reply),
+    Close,
 }
 
-/// The in-memory truth in front of a disk; both stores are this.
-pub(crate) struct Core {
-    state: Arc<ArcSwap<State>>,
-    history: Arc<Mutex<History>>,
-    published: watch::Receiver<Revision>,
+/// The callers' end of the pipeline. Dropping it finishes what is queued and waits for the files to be closed.
+pub(crate) struct Committer {
     requests: mpsc::Sender<Request>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    value_bytes_max: usize,
 }
 
-impl Core {
-    pub(crate) fn start(state: State, disk: Box<dyn Disk>, bounds: Bounds) -> Core {
+impl Committer {
+    /// Starts the thread that owns the journal. It ends with [`Committer::close`] or when this is dropped.
+    pub fn start(board: Arc<Board>, journal: Box<dyn Journal>, value_bytes_max: usize) -> std::io::Result<Committer> {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
-        let (publish, published) = watch::channel(state.revision);
-        let history = Arc::new(Mutex::new(History::new(bounds, state.revision)));
-        let shared = Arc::new(ArcSwap::from_pointee(state.clone()));
-        let mut committer = Committer { state, shared: shared.clone(), history: history.clone(), publish, disk, failed: None };
-        std::thread::Builder::new().name("committer".into()).spawn(move || committer.run(receiver)).expect("a thread can be started");
-        Core { state: shared, history, published, requests }
+        let pipeline = Pipeline { board, journal, broken: None };
+        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || pipeline.run(receiver))?;
+        Ok(Committer { requests, thread: Mutex::new(Some(thread)), value_bytes_max })
     }
 
-    pub(crate) fn revision(&self) -> Revision {
-        self.state.load().revision
+    pub async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
+        stage::precheck(&ops, self.value_bytes_max)?;
+        self.ask(|reply| Request::Commit(ops, reply)).await
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Record>> {
-        self.state.load().map.get(key).cloned()
+    pub async fn forget(&self, upto: Revision) -> Result<(), Error> {
+        self.ask(|reply| Request::Forget(upto, reply)).await.map(|_| ())
     }
 
-    pub(crate) fn list(&self, range: &Range) -> Result<Snapshot, Error> {
-        let state = self.state.load_full();
-        let at = range.at.unwrap_or(state.revision);
-        if at > state.revision {
-            return Err(Error::Future { asked: at, current: state.revision });
-        }
-        if at == state.revision {
-            return Ok(slice(&state.map, at, range));
-        }
-        // Undone backwards from now: exact, and nothing old has to be kept twice.
-        let mut map = state.map.clone();
-        for event in self.history.lock().range(at, state.revision, usize::MAX)?.into_iter().rev() {
-            match event.previous {
-                Some(record) => map.insert(event.key, record),
-                None => map.remove(&event.key),
-            };
-        }
-        Ok(slice(&map, at, range))
-    }
-
-    pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
+    async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Revision, Error> {
         let (reply, answer) = oneshot::channel();
-        let closed = || Error::Unavailable("it is closed".into());
-        self.requests.send(Request::Commit(ops, reply)).await.map_err(|_| closed())?;
+        self.requests.send(request(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
-    pub(crate) fn history(&self, after: Revision, upto: Revision) -> Result<Vec<Event>, Error> {
-        self.history.lock().range(after, upto, usize::MAX)
-    }
-
-    pub(crate) fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {
-        let current = self.revision();
-        if from > current {
-            return Err(Error::Future { asked: from, current });
-        }
-        self.history.lock().range(from, from, 0)?;
-        Ok(Box::new(CoreWatch { position: from, history: self.history.clone(), published: self.published.clone() }))
-    }
-
-    pub(crate) fn compact(&self, upto: Revision) {
-        self.history.lock().forget(upto.min(self.revision()));
-    }
-
-    pub(crate) async fn close(&self) {
-        let (reply, answer) = oneshot::channel();
-        if self.requests.send(Request::Close(reply)).await.is_ok() {
-            let _ = answer.await;
+    /// Finishes what was queued before it and returns when the files are closed.
+    pub async fn close(&self) {
+        // Refused only when the thread has ended already; either way the receiver's end is what counts.
+        let _ = self.requests.send(Request::Close).await;
+        self.requests.closed().await;
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 }
 
-fn slice(map: &OrdMap<Arc<str>, Arc<Record>>, revision: Revision, range: &Range) -> Snapshot {
-    use std::ops::Bound::{Excluded, Included, Unbounded};
-    let start: Arc<str> = range.after.as_deref().unwrap_or(&range.prefix).into();
-    let from = if range.after.is_some() { Excluded(start) } else { Included(start) };
-    let (mut records, mut more) = (Vec::new(), false);
-    for (key, record) in map.range::<_, Arc<str>>((from, Unbounded)) {
-        if !key.starts_with(&range.prefix) {
-            break;
+impl Drop for Committer {
+    fn drop(&mut self) {
+        let (unconnected, _) = mpsc::channel(1);
+        // The thread ends when no sender is left and the queue is empty.
+        drop(std::mem::replace(&mut self.requests, unconnected));
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
         }
-        if range.limit > 0 && records.len() == range.limit {
-            more = true;
-            break;
-        }
-        records.push(record.clone());
-    }
-    Snapshot { revision, records, more }
-}
-
-struct CoreWatch {
-    position: Revision,
-    history: Arc<Mutex<History>>,
-    published: watch::Receiver<Revision>,
-}
-
-#[async_trait]
-impl Watch for CoreWatch {
-    async fn next(&mut self) -> Result<Vec<Event>, Error> {
-        loop {
-            let upto = *self.published.borrow_and_update();
-            if upto > self.position {
-                let events = self.history.lock().range(self.position, upto, WATCH_GROUP_MAX)?;
-                self.position = events.last().map_or(upto, |e| e.revision);
-                return Ok(events);
-            }
-            self.published.changed().await.map_err(|_| Error::Unavailable("it is closed".into()))?;
-        }
-    }
-
-    fn revision(&self) -> Revision {
-        self.position
     }
 }
 
-struct Committer {
-    /// What the next commit is checked against: published state plus the group that is being made.
+fn closed() -> Error {
+    Error::Unavailable("the store was closed".to_owned())
+}
+
+/// The committer's thread.
+struct Pipeline {
+    board: Arc<Board>,
+    journal: Box<dyn Journal>,
+    /// After the journal broke, nothing is written: a failed sync may have lost what was written before it.
+    broken: Option<String>,
+}
+
+/// Commits that become durable together. Each is checked against the state that the ones before it leave.
+struct Group {
     state: State,
-    shared: Arc<ArcSwap<State>>,
-    history: Arc<Mutex<History>>,
-    publish: watch::Sender<Revision>,
-    disk: Box<dyn Disk>,
-    failed: Option<String>,
+    commits: Vec<Staged>,
+    bytes: usize,
+    /// Answers that rest on this group, given once it is durable.
+    waiting: Vec<(Reply, Result<Revision, Error>)>,
 }
 
-type Waiting = (Revision, oneshot::Sender<Result<Revision, Error>>);
-
-impl Committer {
-    fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
+impl Pipeline {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
-            let (mut events, mut waiting) = (Vec::new(), Vec::new());
+            let published = self.board.state();
+            let mut group = Group { state: State::clone(&published), commits: Vec::new(), bytes: 0, waiting: Vec::new() };
             let mut next = Some(first);
-            let mut closing = None;
+            let mut closing = false;
+            // Whatever queued while the last group was written belongs to this one.
             while let Some(request) = next.take() {
                 match request {
-                    Request::Commit(ops, reply) => self.take(ops, reply, &mut events, &mut waiting),
-                    Request::Close(reply) => closing = Some(reply),
+                    Request::Commit(_, reply) if self.broken.is_some() => drop(reply.send(Err(self.unavailable()))),
+                    Request::Commit(ops, reply) => group.take(ops, reply, &published),
+                    Request::Forget(upto, reply) => {
+                        self.finish(group);
+                        let _ = reply.send(self.forget(upto));
+                        break;
+                    }
+                    Request::Close => {
+                        closing = true;
+                        self.finish(group);
+                        break;
+                    }
                 }
-                if closing.is_none() && waiting.len() < GROUP_MAX {
+                if group.has_room() {
                     next = requests.try_recv().ok();
                 }
+                if next.is_none() {
+                    self.finish(group);
+                    break;
+                }
             }
-            self.finish(events, waiting);
-            if let Some(reply) = closing {
-                requests.close();
-                // Closes the file before the answer, so that whoever waited may open it again.
-                self.disk = Box::new(NoDisk);
-                self.failed = Some("it is closed".into());
-                let _ = reply.send(());
-                return;
+            if closing {
+                break;
             }
         }
-    }
-
-    /// Checks one commit and, if it holds, adds it to the group.
-    fn take(&mut self, ops: Vec<Op>, reply: oneshot::Sender<Result<Revision, Error>>, events: &mut Vec<Event>, waiting: &mut Vec<Waiting>) {
-        if let Some(why) = &self.failed {
-            let _ = reply.send(Err(Error::Unavailable(why.clone())));
-            return;
-        }
-        if let Err(error) = self.check(&ops) {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        if ops
-            .iter()
-            .all(|op| matches!(op.change, Change::Check) || matches!(op.change, Change::Delete) && !self.state.map.contains_key(&op.key))
-        {
-            // Nothing to write; but the answer may rest on commits of this group, so it waits with them.
-            waiting.push((self.state.revision, reply));
-            return;
-        }
-        let revision = self.state.revision + 1;
-        self.state.revision = revision;
-        for op in ops {
-            if let Some(event) = self.apply(op, revision) {
-                events.push(event);
-            }
-        }
-        waiting.push((revision, reply));
-    }
-
-    fn check(&self, ops: &[Op]) -> Result<(), Error> {
-        for op in ops {
-            let actual = self.state.map.get(&op.key).map(|r| r.revision);
-            let holds = match op.expect {
-                Expect::Any => true,
-                Expect::Absent => actual.is_none(),
-                Expect::Revision(r) => actual == Some(r),
-            };
-            if !holds {
-                return Err(Error::Conflict { key: op.key.to_string(), actual });
-            }
-            if let Change::Put { value, .. } = &op.change
-                && value.len() > VALUE_BYTES_MAX
-            {
-                return Err(Error::TooLarge { key: op.key.to_string(), bytes: value.len(), max: VALUE_BYTES_MAX });
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, op: Op, revision: Revision) -> Option<Event> {
-        match op.change {
-            Change::Check => None,
-            Change::Delete => {
-                let previous = self.state.map.remove(&op.key)?;
-                Some(Event { revision, key: op.key, current: None, previous: Some(previous) })
-            }
-            Change::Put { value, revision_at } => {
-                let previous = self.state.map.get(&op.key).cloned();
-                let created = previous.as_ref().map_or(revision, |p| p.created);
-                let value = match revision_at {
-                    Some(at) => splice(&value, at, revision),
-                    None => value,
-                };
-                let record = Arc::new(Record { key: op.key.clone(), revision, created, value, view: OnceLock::new() });
-                self.state.map.insert(op.key.clone(), record.clone());
-                Some(Event { revision, key: op.key, current: Some(record), previous })
-            }
-        }
+        // Files are closed before anyone who waits for the end is told, so that the store can be opened again.
+        drop(self);
     }
 
     /// Durable first, then visible, then acknowledged.
-    fn finish(&mut self, events: Vec<Event>, waiting: Vec<Waiting>) {
-        if !events.is_empty() {
-            if let Err(why) = self.disk.write(&events) {
-                tracing::error!(error = %why, "the store cannot write and will accept nothing more");
-                self.failed = Some(why.clone());
-                self.state = State::clone(&self.shared.load());
-                for (_, reply) in waiting {
-                    let _ = reply.send(Err(Error::Unavailable(why.clone())));
+    fn finish(&mut self, group: Group) {
+        if !group.commits.is_empty() {
+            let now = board::now();
+            if let Err(failure) = self.journal.append(&group.commits, now) {
+                let error = self.failed(failure);
+                for (reply, _) in group.waiting {
+                    let _ = reply.send(Err(error.clone()));
                 }
                 return;
             }
-            let now = Instant::now();
-            {
-                let mut history = self.history.lock();
-                for event in events {
-                    history.push(now, event);
-                }
-                history.trim(now);
-            }
-            self.shared.store(Arc::new(self.state.clone()));
-            self.publish.send_replace(self.state.revision);
+            self.board.publish(group.state, &group.commits, now);
         }
-        for (revision, reply) in waiting {
+        for (reply, answer) in group.waiting {
             // A caller that went away has its write all the same.
-            let _ = reply.send(Ok(revision));
+            let _ = reply.send(answer);
         }
+    }
+
+    fn forget(&mut self, upto: Revision) -> Result<Revision, Error> {
+        let current = self.board.revision();
+        if upto > current {
+            return Err(Error::Future { asked: upto, current });
+        }
+        if self.broken.is_some() {
+            return Err(self.unavailable());
+        }
+        self.journal.forget(upto, board::now()).map_err(|failure| self.failed(failure))?;
+        self.board.forget(upto).map(|()| current)
+    }
+
+    fn failed(&mut self, failure: Failure) -> Error {
+        match failure {
+            Failure::Refused(why) => {
+                tracing::warn!(error = %why, "the store could not write");
+                Error::Unavailable(why)
+            }
+            Failure::Broken(why) => {
+                tracing::error!(error = %why, "the store cannot write and accepts nothing more until it is opened again");
+                self.broken = Some(why);
+                self.unavailable()
+            }
+        }
+    }
+
+    fn unavailable(&self) -> Error {
+        Error::Unavailable(self.broken.clone().unwrap_or_default())
     }
 }
 
-fn splice(value: &Bytes, at: usize, revision: Revision) -> Bytes {
-    let digits = revision.to_string();
-    let mut out = BytesMut::with_capacity(value.len() + digits.len());
-    out.put_slice(&value[..at]);
-    out.put_slice(digits.as_bytes());
-    out.put_slice(&value[at..]);
-    out.freeze()
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.board.close();
+    }
+}
+
+impl Group {
+    fn has_room(&self) -> bool {
+        self.waiting.len() < GROUP_MAX && self.bytes < GROUP_BYTES_MAX
+    }
+
+    fn take(&mut self, ops: Vec<Op>, reply: Reply, published: &State) {
+        if let Err(refusal) = stage::check(&self.state, &ops) {
+            // What conflicts with a commit that is not durable yet must not be told before that commit is: the caller
+            // would read, see the old version and conflict again; or act on a commit that never happened.
+            if stage::check(published, &ops).as_ref() == Err(&refusal) {
+                let _ = reply.send(Err(refusal));
+            } else {
+                self.waiting.push((reply, Err(refusal)));
+            }
+            return;
+        }
+        let staged = stage::apply(&mut self.state, ops);
+        self.waiting.push((reply, Ok(staged.revision)));
+        if !staged.events.is_empty() {
+            self.bytes += staged.events.iter().filter_map(|event| event.current.as_ref()).map(|record| record.value.len()).sum::<usize>();
+            self.commits.push(staged);
+        }
+    }
 }

@@ -79,7 +79,10 @@ mod tests {
 
     #[test]
     fn without_faults_it_is_the_store_it_wraps() {
-        crate::conformance::run(|| Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()), Box::new(|_| None))));
+        crate::conformance::run(|limits| {
+            let inner = MemoryStore::with_limits(limits.bounds, limits.max_value);
+            Arc::new(FaultyStore::new(Arc::new(inner), Box::new(|_| None)))
+        });
     }
 
     #[tokio::test]

@@ -1,86 +1,94 @@
-//! The recent past: every event within bounds, so that watches resume and lists go back in time.
+//! The recent events, in revision order, within bounds of number, size and age.
 use crate::{Error, Event, Revision};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How much past is kept.
-#[derive(Clone, Copy, Debug)]
+/// What an event costs beside its values: the ring's entry, the record behind it, its share of maps.
+const EVENT_OVERHEAD: usize = 256;
+
+/// How much history is kept. Whatever is reached first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub events_max: usize,
+    /// Bytes of values that history alone keeps alive.
     pub bytes_max: usize,
     pub age_max: Duration,
 }
 
 impl Default for Bounds {
-    /// A day, but never more than 64 MiB or 200,000 events.
+    /// A day, but never more than 64 MiB or 100,000 events.
     fn default() -> Bounds {
-        Bounds { events_max: 200_000, bytes_max: 64 << 20, age_max: Duration::from_secs(86_400) }
+        Bounds { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(24 * 3600) }
     }
 }
 
-/// Events in revision order; whole commits only.
+struct Entry {
+    event: Event,
+    /// When it was committed, in milliseconds since 1970.
+    at: u64,
+}
+
+/// A ring of events; what falls off its old end raises the floor.
 pub(crate) struct History {
-    bounds: Bounds,
-    events: VecDeque<(Instant, Event)>,
+    entries: VecDeque<Entry>,
     bytes: usize,
-    /// Everything up to here is forgotten.
-    forgotten: Revision,
+    floor: Revision,
+    bounds: Bounds,
 }
 
 impl History {
-    pub(crate) fn new(bounds: Bounds, forgotten: Revision) -> History {
-        History { bounds, events: VecDeque::new(), bytes: 0, forgotten }
+    /// An empty history of a store that is at `floor`.
+    pub fn new(floor: Revision, bounds: Bounds) -> History {
+        History { entries: VecDeque::new(), bytes: 0, floor, bounds }
     }
 
-    pub(crate) fn push(&mut self, now: Instant, event: Event) {
-        self.bytes += weight(&event);
-        self.events.push_back((now, event));
+    /// Events up to and including this revision are forgotten.
+    pub fn floor(&self) -> Revision {
+        self.floor
     }
 
-    /// Drops what exceeds the bounds. Commits are dropped whole, and the newest is always kept.
-    pub(crate) fn trim(&mut self, now: Instant) {
-        while let Some((at, event)) = self.events.front() {
-            let over = self.events.len() > self.bounds.events_max
-                || self.bytes > self.bounds.bytes_max
-                || now.duration_since(*at) > self.bounds.age_max;
-            let newest = self.events.back().map(|(_, e)| e.revision);
-            if !over || newest == Some(event.revision) {
+    /// Adds the events of one commit. Later commits have higher revisions.
+    pub fn push(&mut self, events: &[Event], at: u64) {
+        for event in events {
+            self.bytes += weight(event);
+            self.entries.push_back(Entry { event: event.clone(), at });
+        }
+    }
+
+    /// Forgets what exceeds the bounds: always whole commits, and never the newest, so that whoever keeps up is not lost.
+    pub fn trim(&mut self, now: u64) {
+        let oldest = now.saturating_sub(u64::try_from(self.bounds.age_max.as_millis()).unwrap_or(u64::MAX));
+        while let Some(entry) = self.entries.front() {
+            let revision = entry.event.revision;
+            let within = self.entries.len() <= self.bounds.events_max && self.bytes <= self.bounds.bytes_max && entry.at >= oldest;
+            if within || self.entries.back().is_some_and(|newest| newest.event.revision == revision) {
                 break;
             }
-            let revision = event.revision;
             self.forget(revision);
         }
     }
 
-    pub(crate) fn forget(&mut self, upto: Revision) {
-        while let Some((_, event)) = self.events.front() {
-            if event.revision > upto {
-                break;
+    /// Forgets everything up to and including `upto`.
+    pub fn forget(&mut self, upto: Revision) {
+        while self.entries.front().is_some_and(|entry| entry.event.revision <= upto) {
+            if let Some(entry) = self.entries.pop_front() {
+                self.bytes -= weight(&entry.event);
             }
-            self.bytes -= weight(event);
-            self.events.pop_front();
         }
-        self.forgotten = self.forgotten.max(upto);
+        self.floor = self.floor.max(upto);
     }
 
-    /// Events in `(after, upto]`, at most `limit` of them, cut only between commits.
-    pub(crate) fn range(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Event>, Error> {
-        if after < self.forgotten {
-            return Err(Error::Compacted { asked: after, oldest: self.forgotten });
+    /// The events after `after`, up to and including `upto`; an error when some of them are forgotten.
+    pub fn between(&self, after: Revision, upto: Revision) -> Result<impl Iterator<Item = &Event>, Error> {
+        if after < self.floor {
+            return Err(Error::Compacted { asked: after, oldest: self.floor });
         }
-        let start = self.events.partition_point(|(_, e)| e.revision <= after);
-        let mut found: Vec<Event> = Vec::new();
-        for (_, event) in self.events.range(start..) {
-            if event.revision > upto || found.len() >= limit && found.last().is_some_and(|l| l.revision != event.revision) {
-                break;
-            }
-            found.push(event.clone());
-        }
-        Ok(found)
+        let start = self.entries.partition_point(|entry| entry.event.revision <= after);
+        Ok(self.entries.range(start..).map(|entry| &entry.event).take_while(move |event| event.revision <= upto))
     }
 }
 
+/// Each version is `previous` of at most one event, so that the sum over events is what history alone keeps alive.
 fn weight(event: &Event) -> usize {
-    // The current value is shared with the map until it is replaced; the previous one is only here.
-    event.previous.as_ref().map_or(0, |r| r.value.len()) + event.key.len() + 96
+    EVENT_OVERHEAD + event.previous.as_ref().map_or(0, |record| record.value.len())
 }

@@ -2,6 +2,7 @@
 //!
 //! Truth is in memory and every acknowledged commit is durable first: a commit is checked, written and synced as part
 //! of a group, then published to readers and watchers in revision order, then acknowledged.
+mod board;
 mod committer;
 pub mod conformance;
 pub mod faulty;
@@ -9,6 +10,9 @@ pub mod history;
 pub mod key;
 pub mod memory;
 pub mod redb;
+mod stage;
+mod state;
+mod watch;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,7 +58,8 @@ pub enum Change {
     Check,
 }
 
-/// One guarded change; all operations of a commit happen or none.
+/// One guarded change; all operations of a commit happen or none. Every expectation speaks of the state before the
+/// commit, and no key may occur twice in one commit.
 #[derive(Clone, Debug)]
 pub struct Op {
     pub key: Arc<str>,
@@ -86,6 +91,8 @@ pub enum Error {
     Unavailable(String),
     #[error("the value of key {key:?} has {bytes} bytes; at most {max} are kept")]
     TooLarge { key: String, bytes: usize, max: usize },
+    #[error("the commit is malformed: {0}")]
+    Invalid(String),
 }
 
 /// Records in key order at one revision.
@@ -114,7 +121,8 @@ pub struct Range {
 #[async_trait]
 pub trait Watch: Send {
     /// The next group of events, all of one or more whole commits, in revision order. An empty group is a progress
-    /// mark: everything up to `Watch::revision` has been delivered. `Err(Compacted)` when the watcher fell behind history.
+    /// mark: everything up to `Watch::revision` has been delivered. `Err(Compacted)` when the watcher fell behind history,
+    /// `Err(Unavailable)` when the store was closed and all its events have been delivered. Dropping the future loses nothing.
     async fn next(&mut self) -> Result<Vec<Event>, Error>;
     /// Everything up to here has been delivered.
     fn revision(&self) -> Revision;
@@ -130,7 +138,9 @@ pub trait Store: Send + Sync {
     /// A consistent list, at now or at a revision still in history. Never touches the disk.
     fn list(&self, range: &Range) -> Result<Snapshot, Error>;
     /// Applies all operations or none. Returns the commit's revision after it is durable and published: whoever was
-    /// answered reads its own write, and every watcher gets it. A commit of only `Check`s returns the current revision.
+    /// answered reads its own write, and every watcher gets it. A commit that changes nothing (only `Check`s, or a
+    /// `Delete` of what is absent) takes no revision and returns the current one. Dropping the future does not take the
+    /// commit back.
     async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error>;
     /// Events after `from` (0: from the beginning of history), first those in history, then live.
     fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error>;

@@ -1,12 +1,20 @@
-//! A store that forgets everything when it is dropped: for tests, simulations and benchmarks.
-use crate::committer::{Core, NoDisk, State};
+//! A store without a disk, for tests and simulations: no threads, no clock that matters, every commit at once.
+use crate::board::{self, Board};
 use crate::history::Bounds;
-use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Store, Watch};
+use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Store, Watch, stage};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
+/// The largest value that a store keeps unless told otherwise; Kubernetes' own limit is half of it.
+pub const VALUE_BYTES_MAX: usize = 3 << 20;
+
+/// See the file's head.
 pub struct MemoryStore {
-    core: Core,
+    board: Arc<Board>,
+    max_value: usize,
+    /// Held while a commit is checked, applied and published; never across an await.
+    committing: Mutex<()>,
 }
 
 impl MemoryStore {
@@ -15,7 +23,12 @@ impl MemoryStore {
     }
 
     pub fn with_bounds(bounds: Bounds) -> MemoryStore {
-        MemoryStore { core: Core::start(State::default(), Box::new(NoDisk), bounds) }
+        MemoryStore::with_limits(bounds, VALUE_BYTES_MAX)
+    }
+
+    /// A store that keeps this much history, and values up to this many bytes.
+    pub fn with_limits(bounds: Bounds, max_value: usize) -> MemoryStore {
+        MemoryStore { board: Arc::new(Board::empty(bounds)), max_value, committing: Mutex::new(()) }
     }
 }
 
@@ -25,47 +38,67 @@ impl Default for MemoryStore {
     }
 }
 
-macro_rules! delegate_to_core {
-    ($store:ty) => {
-        #[async_trait]
-        impl Store for $store {
-            fn revision(&self) -> Revision {
-                self.core.revision()
-            }
-            fn get(&self, key: &str) -> Option<Arc<Record>> {
-                self.core.get(key)
-            }
-            fn list(&self, range: &Range) -> Result<Snapshot, Error> {
-                self.core.list(range)
-            }
-            async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
-                self.core.commit(ops).await
-            }
-            fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {
-                self.core.watch(from)
-            }
-            fn history(&self, after: Revision, upto: Revision) -> Result<Vec<Event>, Error> {
-                self.core.history(after, upto)
-            }
-            async fn compact(&self, upto: Revision) -> Result<(), Error> {
-                self.core.compact(upto);
-                Ok(())
-            }
-            async fn close(&self) {
-                self.core.close().await;
-            }
+#[async_trait]
+impl Store for MemoryStore {
+    fn revision(&self) -> Revision {
+        self.board.revision()
+    }
+
+    fn get(&self, key: &str) -> Option<Arc<Record>> {
+        self.board.get(key)
+    }
+
+    fn list(&self, range: &Range) -> Result<Snapshot, Error> {
+        self.board.list(range)
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
+        stage::precheck(&ops, self.max_value)?;
+        let _committing = self.committing.lock();
+        if self.board.is_closed() {
+            return Err(Error::Unavailable("the store was closed".to_owned()));
         }
-    };
+        let mut state = (*self.board.state()).clone();
+        stage::check(&state, &ops)?;
+        let staged = stage::apply(&mut state, ops);
+        let revision = staged.revision;
+        if !staged.events.is_empty() {
+            self.board.publish(state, &[staged], board::now());
+        }
+        Ok(revision)
+    }
+
+    fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {
+        self.board.watch(from)
+    }
+
+    fn history(&self, after: Revision, upto: Revision) -> Result<Vec<Event>, Error> {
+        self.board.history(after, upto)
+    }
+
+    async fn compact(&self, upto: Revision) -> Result<(), Error> {
+        self.board.forget(upto)
+    }
+
+    async fn close(&self) {
+        let _committing = self.committing.lock();
+        self.board.close();
+    }
 }
-pub(crate) use delegate_to_core;
-delegate_to_core!(MemoryStore);
+
+impl Drop for MemoryStore {
+    fn drop(&mut self) {
+        self.board.close();
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance;
 
     #[test]
     fn keeps_every_promise() {
-        crate::conformance::run(|| Arc::new(MemoryStore::new()));
+        conformance::run(|limits| Arc::new(MemoryStore::with_limits(limits.bounds, limits.max_value)));
     }
 }

@@ -1,7 +1,10 @@
 //! The store on disk: one redb file, one transaction with one fsync for each group of commits.
-use crate::committer::{Core, Disk, State};
-use crate::history::Bounds;
-use crate::memory::delegate_to_core;
+use crate::board::Board;
+use crate::committer::{Committer, Failure, Journal};
+use crate::history::{Bounds, History};
+use crate::memory::VALUE_BYTES_MAX;
+use crate::stage::Staged;
+use crate::state::State;
 use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Store, Watch};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,13 +32,36 @@ pub enum OpenError {
     Format { path: String, found: u64 },
 }
 
+/// How a store on disk behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub history: Bounds,
+    /// The largest value kept.
+    pub value_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { history: Bounds::default(), value_bytes_max: VALUE_BYTES_MAX }
+    }
+}
+
+impl From<Bounds> for Options {
+    fn from(history: Bounds) -> Options {
+        Options { history, ..Options::default() }
+    }
+}
+
+/// See the file's head.
 pub struct RedbStore {
-    core: Core,
+    board: Arc<Board>,
+    committer: Committer,
 }
 
 impl RedbStore {
     /// Opens or creates the file and loads everything into memory.
-    pub fn open(path: &Path, bounds: Bounds) -> Result<RedbStore, OpenError> {
+    pub fn open(path: &Path, options: impl Into<Options>) -> Result<RedbStore, OpenError> {
+        let options = options.into();
         let shown = path.display().to_string();
         let fail = |why: String| OpenError::File { path: shown.clone(), why };
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|e| fail(e.to_string()))?;
@@ -44,11 +70,48 @@ impl RedbStore {
             Ok(state) => state,
             Err(found) => return Err(OpenError::Format { path: shown, found }),
         };
-        Ok(RedbStore { core: Core::start(state, Box::new(RedbDisk { database }), bounds) })
+        let history = History::new(state.revision, options.history);
+        let board = Arc::new(Board::new(state, history));
+        let committer = Committer::start(board.clone(), Box::new(RedbDisk { database }), options.value_bytes_max)
+            .map_err(|e| fail(e.to_string()))?;
+        Ok(RedbStore { board, committer })
     }
 }
 
-delegate_to_core!(RedbStore);
+#[async_trait]
+impl Store for RedbStore {
+    fn revision(&self) -> Revision {
+        self.board.revision()
+    }
+
+    fn get(&self, key: &str) -> Option<Arc<Record>> {
+        self.board.get(key)
+    }
+
+    fn list(&self, range: &Range) -> Result<Snapshot, Error> {
+        self.board.list(range)
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
+        self.committer.commit(ops).await
+    }
+
+    fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {
+        self.board.watch(from)
+    }
+
+    fn history(&self, after: Revision, upto: Revision) -> Result<Vec<Event>, Error> {
+        self.board.history(after, upto)
+    }
+
+    async fn compact(&self, upto: Revision) -> Result<(), Error> {
+        self.committer.forget(upto).await
+    }
+
+    async fn close(&self) {
+        self.committer.close().await;
+    }
+}
 
 /// `Ok(Err(format))` when the file is of another format.
 fn load(database: &Database) -> Result<Result<State, u64>, redb::Error> {
@@ -66,7 +129,7 @@ fn load(database: &Database) -> Result<Result<State, u64>, redb::Error> {
         return Ok(Err(format));
     }
     let revision = meta.get("revision")?.map_or(0, |v| v.value());
-    let mut map = OrdMap::new();
+    let mut records = OrdMap::new();
     for entry in txn.open_table(OBJECTS)?.iter()? {
         let (key, value) = entry?;
         let key: Arc<str> = key.value().into();
@@ -74,29 +137,34 @@ fn load(database: &Database) -> Result<Result<State, u64>, redb::Error> {
         let number = |at: usize| u64::from_le_bytes(raw[at..at + 8].try_into().expect("eight bytes"));
         let (revision, created) = (number(0), number(8));
         let value = Bytes::copy_from_slice(&raw[HEADER_BYTES..]);
-        map.insert(key.clone(), Arc::new(Record { key, revision, created, value, view: OnceLock::new() }));
+        records.insert(key.clone(), Arc::new(Record { key, revision, created, value, view: OnceLock::new() }));
     }
-    Ok(Ok(State { revision, map }))
+    Ok(Ok(State { revision, records }))
 }
 
 struct RedbDisk {
     database: Database,
 }
 
-impl Disk for RedbDisk {
-    fn write(&mut self, events: &[Event]) -> Result<(), String> {
-        self.write_all(events).map_err(|e| e.to_string())
+impl Journal for RedbDisk {
+    fn append(&mut self, commits: &[Staged], _: u64) -> Result<(), Failure> {
+        self.write_all(commits).map_err(|e| Failure::Broken(e.to_string()))
+    }
+
+    fn forget(&mut self, _: Revision, _: u64) -> Result<(), Failure> {
+        // History is not in the file.
+        Ok(())
     }
 }
 
 impl RedbDisk {
-    fn write_all(&mut self, events: &[Event]) -> Result<(), redb::Error> {
+    fn write_all(&mut self, commits: &[Staged]) -> Result<(), redb::Error> {
         let mut txn = self.database.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
         {
             let mut objects = txn.open_table(OBJECTS)?;
             let mut raw = Vec::new();
-            for event in events {
+            for event in commits.iter().flat_map(|commit| &commit.events) {
                 match &event.current {
                     Some(record) => {
                         raw.clear();
@@ -110,7 +178,7 @@ impl RedbDisk {
                     }
                 }
             }
-            if let Some(last) = events.last() {
+            if let Some(last) = commits.last() {
                 txn.open_table(META)?.insert("revision", last.revision)?;
             }
         }
@@ -132,9 +200,10 @@ mod tests {
     fn keeps_every_promise() {
         let dir = tempfile::tempdir().unwrap();
         let count = std::sync::atomic::AtomicUsize::new(0);
-        crate::conformance::run(|| {
+        crate::conformance::run(|limits| {
             let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Arc::new(RedbStore::open(&dir.path().join(format!("{n}.redb")), Bounds::default()).unwrap())
+            let options = Options { history: limits.bounds, value_bytes_max: limits.max_value };
+            Arc::new(RedbStore::open(&dir.path().join(format!("{n}.redb")), options).unwrap())
         });
     }
 
