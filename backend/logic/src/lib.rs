@@ -1,5 +1,7 @@
 //! Every decision in the cluster, as pure functions. No clock, no random, no I/O, no async: `now`, ids and random
 //! choices are arguments.
+pub mod admission;
+pub mod authz;
 pub mod controllers;
 pub mod facts;
 pub mod proxy;

@@ -1,9 +1,22 @@
 //! The only door to the store: authorise, admit, default, validate, commit; list and watch from memory.
-//!
-//! Contract first: the signatures in this file are what `apiserver`, `control` and the node's in-process API call.
 pub mod caller;
 pub mod object;
 pub mod options;
 
-pub use registry_impl::{AccessRequest, Deleted, List, Registry, Watch, WatchItem, Written};
+mod admission;
+mod clock;
+mod delete;
+mod encode;
+mod error;
+mod fanout;
+mod list;
+mod patching;
+mod policy;
 mod registry_impl;
+mod service_address;
+mod strategy;
+mod views;
+mod write_path;
+
+pub use fanout::Watch;
+pub use registry_impl::{AccessRequest, Config, Deleted, List, Registry, WatchItem, Written};
