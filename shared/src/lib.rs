@@ -8,4 +8,5 @@ pub mod objects;
 pub mod quantity;
 pub mod selector;
 pub mod status;
+pub mod validate;
 pub mod watch;

@@ -25,6 +25,10 @@ pub(crate) fn from_store(error: Error, kind: &Kind, name: &str) -> Status {
 }
 
 pub(crate) fn future(asked: u64, current: u64) -> Status {
-    let cause = shared::status::Cause { reason: "ResourceVersionTooLarge".into(), message: "Too large resource version".into(), field: String::new() };
+    let cause = shared::status::Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        field: String::new(),
+    };
     Status::timeout(format!("Too large resource version: {asked}, current: {current}")).with_causes(vec![cause]).with_retry_after(1)
 }

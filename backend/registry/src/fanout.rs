@@ -177,7 +177,13 @@ fn item(event: &Event, resource: &str, kind: &'static Kind, filter: &Filter, del
                 Some(record) => record.clone(),
                 None => {
                     let value = with_revision(&before.record.value, event.revision);
-                    Arc::new(Record { key: event.key.clone(), revision: event.revision, created: before.record.created, value, view: OnceLock::new() })
+                    Arc::new(Record {
+                        key: event.key.clone(),
+                        revision: event.revision,
+                        created: before.record.created,
+                        value,
+                        view: OnceLock::new(),
+                    })
                 }
             });
             (EventType::Deleted, Object { kind, record: last.clone() })

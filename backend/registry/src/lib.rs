@@ -14,9 +14,11 @@ mod patching;
 mod policy;
 mod registry_impl;
 mod service_address;
+mod strategic;
 mod strategy;
 mod views;
 mod write_path;
 
 pub use fanout::Watch;
+pub use list::parse_revision;
 pub use registry_impl::{AccessRequest, Config, Deleted, List, Registry, WatchItem, Written};

@@ -79,7 +79,11 @@ fn read(store: &dyn Store) -> Policy {
 fn refusal(caller: &Caller, r: &AccessRequest) -> Status {
     let user = &caller.0.name;
     if !r.path.is_empty() {
-        return Status::failure(403, shared::status::Reason::Forbidden, format!("forbidden: User \"{user}\" cannot {} path \"{}\"", r.verb, r.path));
+        return Status::failure(
+            403,
+            shared::status::Reason::Forbidden,
+            format!("forbidden: User \"{user}\" cannot {} path \"{}\"", r.verb, r.path),
+        );
     }
     let resource = if r.subresource.is_empty() { r.resource.clone() } else { format!("{}/{}", r.resource, r.subresource) };
     let place = if r.namespace.is_empty() { "at the cluster scope".to_string() } else { format!("in the namespace \"{}\"", r.namespace) };

@@ -1,6 +1,6 @@
 //! Registry: the calls that everything above makes. Reads are here; writes are in `write_path` and `delete`.
 use crate::caller::Caller;
-use crate::error::{future, from_store};
+use crate::error::{from_store, future};
 use crate::fanout::{Fanout, Filter, Watch};
 use crate::object::Object;
 use crate::options::{ListAt, ListOptions, WatchOptions};
@@ -8,7 +8,6 @@ use crate::policy::PolicyCache;
 use crate::service_address::Addresses;
 use crate::views;
 use shared::kinds::{Kind, Storage};
-use shared::selector::FieldSelector;
 use shared::status::Status;
 use shared::watch::EventType;
 use std::collections::HashMap;
@@ -129,7 +128,15 @@ impl Registry {
         self.0.policy.rules_for(&*self.0.store, caller, namespace)
     }
 
-    pub(crate) fn allow(&self, caller: &Caller, verb: &str, kind: &Kind, namespace: Option<&str>, name: &str, sub: &str) -> Result<(), Status> {
+    pub(crate) fn allow(
+        &self,
+        caller: &Caller,
+        verb: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+        name: &str,
+        sub: &str,
+    ) -> Result<(), Status> {
         self.authorise(caller, &AccessRequest::resource(verb, kind, namespace, name, sub))
     }
 
@@ -173,7 +180,13 @@ impl Registry {
     }
 
     /// Anyone may list projects and sees those he may get; everything else needs the right to list.
-    fn visible_projects(&self, caller: &Caller, kind: &'static Kind, verb: &str, ns: Option<&str>) -> Result<Option<std::collections::BTreeSet<String>>, Status> {
+    fn visible_projects(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        verb: &str,
+        ns: Option<&str>,
+    ) -> Result<Option<std::collections::BTreeSet<String>>, Status> {
         match self.allow(caller, verb, kind, ns, "", "") {
             Ok(()) if *kind == shared::kinds::PROJECT => {
                 if self.allow(caller, "list", &shared::kinds::NAMESPACE, None, "", "").is_ok() {
@@ -241,9 +254,4 @@ impl Registry {
             ListAt::Exact(r) => Ok(Some(r)),
         }
     }
-}
-
-/// A selector that matches one object by name.
-pub fn by_name(name: &str) -> FieldSelector {
-    FieldSelector { requirements: vec![shared::selector::FieldRequirement { field: "metadata.name".into(), value: name.into(), equal: true }] }
 }

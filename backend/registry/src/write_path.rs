@@ -1,0 +1,533 @@
+//! The write path of the cluster: authorise → admit → default → validate → commit. Nothing is stored by any other way.
+use crate::caller::Caller;
+use crate::clock;
+use crate::encode::encode;
+use crate::error::from_store;
+use crate::object::Object;
+use crate::options::{Patch, WriteOptions};
+use crate::registry_impl::{Registry, Written};
+use crate::{patching, strategy, views};
+use logic::admission::defaults;
+use serde_json::{Map, Value, json};
+use shared::kinds::{Kind, NAMESPACE, POD, SERVICE, Storage};
+use shared::objects::rbac::{PolicyRule, RoleBinding};
+use shared::status::Status;
+use shared::validate;
+use std::sync::{Arc, OnceLock};
+use store::{Change, Expect, Op, Record};
+
+/// How often a write that met a concurrent one is computed again before the caller hears of the conflict.
+const CONFLICT_RETRIES_MAX: usize = 16;
+/// How many generated names are tried.
+const NAME_TRIES_MAX: usize = 8;
+/// A generated name keeps this much of its base, so that base and suffix fit into a label.
+const GENERATE_NAME_BASE_MAX: usize = 58;
+
+impl Registry {
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_string();
+        self.allow(caller, "create", kind, namespace, &name, "")?;
+        let body = object_of(kind, body)?;
+        if let Storage::ViewOf(_) = kind.storage {
+            return self.create_through_view(caller, kind, namespace, body, options).await;
+        }
+        self.create_stored(caller, kind, namespace, body, options).await
+    }
+
+    async fn create_through_view(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        body: Map<String, Value>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let base = views::to_base(kind, body);
+        let written = self.create_stored(caller, views::base(kind), namespace, base, options).await.map_err(|s| renamed(s, kind))?;
+        Ok(Written { object: views::show(kind, &written.object), warnings: written.warnings })
+    }
+
+    async fn create_stored(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        mut body: Map<String, Value>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        place(kind, namespace, None, &mut body)?;
+        let base = body["metadata"].get("generateName").and_then(Value::as_str).unwrap_or_default().to_string();
+        let generate = body["metadata"].get("name").and_then(Value::as_str).unwrap_or_default().is_empty() && !base.is_empty();
+        for _ in 0..NAME_TRIES_MAX {
+            let mut object = body.clone();
+            if generate {
+                object["metadata"]["name"] = json!(generated_name(&base));
+            }
+            match self.create_named(caller, kind, namespace, object, options).await {
+                Err(status) if generate && status.reason == shared::status::Reason::AlreadyExists => {}
+                // The namespace or a quota changed between check and commit: look again.
+                Err(status) if status.is_conflict() => {}
+                other => return other,
+            }
+        }
+        Err(Status::failure(500, shared::status::Reason::ServerTimeout, format!("no free name was found for {base}; try again")))
+    }
+
+    async fn create_named(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        mut object: Map<String, Value>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let name = object["metadata"].get("name").and_then(Value::as_str).unwrap_or_default().to_string();
+        let mut ops = Vec::new();
+        if let Some(ns) = namespace.filter(|_| kind.namespaced()) {
+            ops.push(self.namespace_is_open(kind, ns, &name)?);
+        }
+        strategy::prepare_create(kind, &mut object, clock::new_uid(), clock::now_text());
+        let mut value = Value::Object(object);
+        strategy::drop_nulls(&mut value);
+        self.admit(kind, namespace, &name, &mut value)?;
+        defaults::apply(kind, &mut value);
+        check(kind, &name, validate::create(kind, &value))?;
+        self.may_grant(caller, kind, namespace, &value)?;
+        let key = store::key::object(kind, namespace, &name);
+        if self.0.store.get(&key).is_some() {
+            return Err(Status::already_exists(kind, &name));
+        }
+        let reserved =
+            if *kind == SERVICE { Some(self.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?) } else { None };
+        let outcome = self.commit_new(kind, namespace, key, value, ops, options).await;
+        if let Some(reserved) = reserved
+            && (outcome.is_err() || options.dry_run)
+        {
+            self.0.addresses.give_back(reserved);
+        }
+        outcome
+    }
+
+    async fn commit_new(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        key: Arc<str>,
+        value: Value,
+        mut ops: Vec<Op>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let name = value["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
+            Some(ns) => self.charge_quota(kind, ns, None, Some(&value)).await?,
+            None => (None, Vec::new()),
+        };
+        let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };
+        let (bytes, at) = encode(&map);
+        if options.dry_run {
+            return Ok(Written { object: unstored(kind, key, bytes), warnings: Vec::new() });
+        }
+        ops.push(Op { key: key.clone(), expect: Expect::Absent, change: Change::Put { value: bytes, revision_at: Some(at) } });
+        ops.extend(quota_ops);
+        match self.0.store.commit(ops).await {
+            Ok(revision) => self.written(kind, &key, revision),
+            Err(store::Error::Conflict { key: at, .. }) if *at == *key => Err(Status::already_exists(kind, &name)),
+            Err(error) => Err(from_store(error, kind, &name)),
+        }
+    }
+
+    /// The object as this very commit left it.
+    fn written(&self, kind: &'static Kind, key: &str, revision: u64) -> Result<Written, Status> {
+        let record = match self.0.store.get(key).filter(|r| r.revision == revision) {
+            Some(record) => Some(record),
+            // Somebody wrote again already: the version that this caller made is in history.
+            None => {
+                self.0.store.history(revision - 1, revision).ok().and_then(|events| events.into_iter().find(|e| &*e.key == key)?.current)
+            }
+        };
+        let record = record.ok_or_else(|| Status::internal("the object was changed and its history is gone"))?;
+        Ok(Written { object: Object { kind, record }, warnings: Vec::new() })
+    }
+
+    /// Changes an object before its defaults and checks: limits, service account, owner of the namespace.
+    fn admit(&self, kind: &'static Kind, namespace: Option<&str>, name: &str, value: &mut Value) -> Result<(), Status> {
+        if *kind == POD {
+            let spec = &mut value["spec"];
+            if spec.get("serviceAccountName").and_then(Value::as_str).is_none_or(str::is_empty)
+                && spec.get("serviceAccount").is_none()
+                && spec.is_object()
+            {
+                spec["serviceAccountName"] = json!("default");
+                spec["serviceAccount"] = json!("default");
+            }
+            if spec.is_object() {
+                default_tolerations(spec);
+            }
+            self.apply_limits(namespace.unwrap_or_default(), name, value)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody makes a role or binding that gives more than he has himself.
+    fn may_grant(&self, caller: &Caller, kind: &'static Kind, namespace: Option<&str>, value: &Value) -> Result<(), Status> {
+        let role = matches!(kind.kind, "Role" | "ClusterRole");
+        let binding = matches!(kind.kind, "RoleBinding" | "ClusterRoleBinding");
+        if !(role || binding) || caller.0.groups.iter().any(|g| g == crate::caller::GROUP_MASTERS) {
+            return Ok(());
+        }
+        let policy = self.0.policy.now(&*self.0.store);
+        let ns = namespace.unwrap_or_default();
+        let rules: Vec<PolicyRule> = if role {
+            serde_json::from_value(value["rules"].clone()).unwrap_or_default()
+        } else {
+            let view: RoleBinding = serde_json::from_value(value.clone()).unwrap_or_default();
+            policy.rules_of(&view.role_ref.kind, ns, &view.role_ref.name)
+        };
+        let verb = if role { "escalate" } else { "bind" };
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        if policy.may_grant(&caller.0.name, &caller.0.groups, ns, &rules) || self.allow(caller, verb, kind, namespace, name, "").is_ok() {
+            return Ok(());
+        }
+        let why = format!("user \"{}\" is attempting to grant RBAC permissions not currently held", caller.0.name);
+        Err(Status::forbidden(kind, name, &why))
+    }
+
+    /// Replaces an object, or one part of it: `subresource` is "", "status", "scale", "finalize" or "ephemeralcontainers".
+    /// A body without resourceVersion is accepted unconditionally.
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        subresource: &str,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        self.allow(caller, "update", kind, namespace, name, subresource)?;
+        let body = object_of(kind, body)?;
+        let asked = body.get("metadata").and_then(|m| m.get("resourceVersion")).and_then(Value::as_str).unwrap_or_default().to_string();
+        let change = |_: &Value| Ok(Value::Object(body.clone()));
+        self.change(caller, kind, namespace, name, subresource, &asked, &change, options).await
+    }
+
+    /// Patches and retries on conflict, unless the patch itself names a resourceVersion.
+    pub async fn patch(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        subresource: &str,
+        patch: Patch,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        self.allow(caller, "patch", kind, namespace, name, subresource)?;
+        let asked = match &patch {
+            Patch::Merge(v) | Patch::Strategic(v) | Patch::Apply(v) => {
+                v.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default()
+            }
+            Patch::Json(_) => "",
+        };
+        let change = |current: &Value| patching::apply(kind, current, &patch);
+        let outcome = self.change(caller, kind, namespace, name, subresource, asked, &change, options).await;
+        match (&patch, outcome) {
+            (Patch::Apply(body), Err(status)) if status.is_not_found() && subresource.is_empty() => {
+                let mut body = body.clone();
+                body["metadata"]["name"] = json!(name);
+                self.create(caller, kind, namespace, body, options).await
+            }
+            (_, outcome) => outcome,
+        }
+    }
+
+    /// Reads, computes, commits if nothing came between, else again.
+    async fn change(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        subresource: &str,
+        asked: &str,
+        change: &(dyn Fn(&Value) -> Result<Value, Status> + Sync),
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let stored_kind = if matches!(kind.storage, Storage::ViewOf(_)) { views::base(kind) } else { kind };
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            let current = self.load(stored_kind, namespace, name).ok_or_else(|| Status::not_found(kind, name))?;
+            if !asked.is_empty() && asked != "0" && asked != current.revision().to_string() {
+                return Err(Status::modified(kind, name));
+            }
+            let seen = if stored_kind == kind { current.clone() } else { views::show(kind, &current) };
+            let mut new = object_of(kind, change(&seen.value())?)?;
+            if stored_kind != kind {
+                new = views::to_base(kind, new);
+            }
+            match self.commit_change(caller, stored_kind, namespace, subresource, &current, new, options).await {
+                Err(status) if status.is_conflict() && asked.is_empty() => tokio::task::yield_now().await,
+                Ok(written) if stored_kind != kind => return Ok(Written { object: views::show(kind, &written.object), ..written }),
+                other => return other.map_err(|s| renamed(s, kind)),
+            }
+        }
+        Err(Status::modified(kind, name))
+    }
+
+    async fn commit_change(
+        &self,
+        caller: &Caller,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        subresource: &str,
+        current: &Object,
+        mut new: Map<String, Value>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let name = current.name().to_string();
+        let Value::Object(old) = current.value() else { return Err(Status::internal("the stored object is none")) };
+        same_object(kind, &new, &old, &name)?;
+        place(kind, namespace, Some(&name), &mut new)?;
+        let new = match subresource {
+            "" => {
+                strategy::prepare_update(kind, &mut new, &old);
+                new
+            }
+            "finalize" => {
+                let mut result = old.clone();
+                result.insert("spec".into(), new.get("spec").cloned().unwrap_or_default());
+                result
+            }
+            _ => strategy::prepare_status(new, &old),
+        };
+        let mut value = Value::Object(new);
+        strategy::drop_nulls(&mut value);
+        defaults::apply(kind, &mut value);
+        let old = Value::Object(old);
+        if without_revision(&value) == without_revision(&old) {
+            return Ok(Written { object: current.clone(), warnings: Vec::new() });
+        }
+        if subresource.is_empty() {
+            check(kind, &name, validate::update(kind, &value, &old))?;
+            self.may_grant(caller, kind, namespace, &value)?;
+        }
+        if finished_deletion(kind, &value) {
+            return self.remove_finished(kind, namespace, current, value, options).await;
+        }
+        let reserved =
+            if *kind == SERVICE { Some(self.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?) } else { None };
+        let outcome = self.commit_replacement(kind, namespace, current, &old, &value, options).await;
+        if let Some(reserved) = reserved {
+            if outcome.is_err() || options.dry_run {
+                self.0.addresses.give_back(reserved);
+            } else {
+                self.0.addresses.release(&old, Some(&value));
+            }
+        }
+        outcome
+    }
+
+    async fn commit_replacement(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        current: &Object,
+        old: &Value,
+        value: &Value,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
+            Some(ns) => self.charge_quota(kind, ns, Some(old), Some(value)).await?,
+            None => (None, Vec::new()),
+        };
+        let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };
+        let (bytes, at) = encode(map);
+        let key = current.record.key.clone();
+        if options.dry_run {
+            return Ok(Written { object: unstored(kind, key, bytes), warnings: Vec::new() });
+        }
+        let mut ops = vec![Op {
+            key: key.clone(),
+            expect: Expect::Revision(current.revision()),
+            change: Change::Put { value: bytes, revision_at: Some(at) },
+        }];
+        ops.extend(quota_ops);
+        let revision = self.0.store.commit(ops).await.map_err(|e| from_store(e, kind, current.name()))?;
+        self.written(kind, &key, revision)
+    }
+
+    /// The update that removes the last finalizer of an object under deletion is its end.
+    async fn remove_finished(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        current: &Object,
+        value: Value,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let Value::Object(map) = &value else { return Err(Status::internal("an object stopped being one")) };
+        let (bytes, _) = encode(map);
+        if !options.dry_run {
+            self.remove(kind, namespace, current).await?;
+        }
+        Ok(Written { object: unstored(kind, current.record.key.clone(), bytes), warnings: Vec::new() })
+    }
+
+    /// POST pods/NAME/binding: sets `spec.nodeName` and the PodScheduled condition, once.
+    pub async fn bind(&self, caller: &Caller, namespace: &str, pod: &str, node: &str) -> Result<(), Status> {
+        self.allow(caller, "create", &POD, Some(namespace), pod, "binding")?;
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            let current = self.load(&POD, Some(namespace), pod).ok_or_else(|| Status::not_found(&POD, pod))?;
+            let mut value = current.value();
+            if value["metadata"].get("deletionTimestamp").is_some() {
+                return Err(Status::conflict(&POD, pod, &format!("pod {pod} is being deleted, cannot be assigned to a host")));
+            }
+            if let Some(bound) = value["spec"].get("nodeName").and_then(Value::as_str).filter(|n| !n.is_empty()) {
+                return Err(Status::conflict(&POD, pod, &format!("pod {pod} is already assigned to node {bound:?}")));
+            }
+            value["spec"]["nodeName"] = json!(node);
+            let condition =
+                json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": clock::now_text()});
+            let mut conditions: Vec<Value> = value["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.retain(|c| c["type"] != "PodScheduled");
+            conditions.push(condition);
+            value["status"]["conditions"] = conditions.into();
+            strategy::drop_nulls(&mut value);
+            let Value::Object(map) = value else { return Err(Status::internal("the stored pod is no object")) };
+            let (bytes, at) = encode(&map);
+            let op = Op {
+                key: current.record.key.clone(),
+                expect: Expect::Revision(current.revision()),
+                change: Change::Put { value: bytes, revision_at: Some(at) },
+            };
+            match self.0.store.commit(vec![op]).await {
+                Err(store::Error::Conflict { .. }) => {}
+                other => return other.map(|_| ()).map_err(|e| from_store(e, &POD, pod)),
+            }
+        }
+        Err(Status::modified(&POD, pod))
+    }
+}
+
+/// Deleted, and nobody holds it any more.
+fn finished_deletion(kind: &Kind, value: &Value) -> bool {
+    let meta = &value["metadata"];
+    let held = meta["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+    let held_namespace = *kind == NAMESPACE && value["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+    // A pod that is stopping waits for its node, finalizers or not.
+    let stopping = *kind == POD && meta["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
+    meta.get("deletionTimestamp").is_some() && !held && !held_namespace && !stopping
+}
+
+fn check(kind: &Kind, name: &str, errors: Vec<shared::status::FieldError>) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, name, &errors)) }
+}
+
+/// The body must be an object of this kind.
+fn object_of(kind: &Kind, body: Value) -> Result<Map<String, Value>, Status> {
+    let Value::Object(mut map) = body else {
+        return Err(Status::bad_request(format!("the body must be a JSON object of kind {}", kind.kind)));
+    };
+    let text = |m: &str| map.get(m).and_then(Value::as_str).unwrap_or_default();
+    if !text("kind").is_empty() && text("kind") != kind.kind || !text("apiVersion").is_empty() && text("apiVersion") != kind.api_version() {
+        let given = format!("{}, Kind={}", text("apiVersion"), text("kind"));
+        return Err(Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {given}", kind.kind)));
+    }
+    map.insert("kind".into(), kind.kind.into());
+    map.insert("apiVersion".into(), kind.api_version().into());
+    let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+    if metadata.is_null() {
+        *metadata = json!({});
+    }
+    if !metadata.is_object() {
+        return Err(Status::bad_request("metadata must be an object"));
+    }
+    Ok(map)
+}
+
+/// Name and namespace of body and URL must agree; the URL's are filled in.
+fn place(kind: &Kind, namespace: Option<&str>, name: Option<&str>, object: &mut Map<String, Value>) -> Result<(), Status> {
+    let metadata = &mut object["metadata"];
+    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    match namespace.filter(|_| kind.namespaced()) {
+        Some(ns) => {
+            if !given.is_empty() && given != ns {
+                return Err(Status::bad_request(format!(
+                    "the namespace of the provided object does not match the namespace sent on the request ({given} and {ns})"
+                )));
+            }
+            metadata["namespace"] = json!(ns);
+        }
+        None => {
+            metadata.as_object_mut().map(|m| m.remove("namespace"));
+        }
+    }
+    if let Some(name) = name {
+        let given = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
+        if !given.is_empty() && given != name {
+            return Err(Status::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({name})")));
+        }
+        metadata["name"] = json!(name);
+    }
+    Ok(())
+}
+
+/// A body that names a uid means that very object.
+fn same_object(kind: &Kind, new: &Map<String, Value>, old: &Map<String, Value>, name: &str) -> Result<(), Status> {
+    let uid = |o: &Map<String, Value>| o.get("metadata").and_then(|m| m.get("uid")).and_then(Value::as_str).unwrap_or_default().to_string();
+    let (asked, actual) = (uid(new), uid(old));
+    if !asked.is_empty() && asked != actual {
+        let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}");
+        return Err(Status::conflict(kind, name, &why));
+    }
+    Ok(())
+}
+
+fn without_revision(value: &Value) -> Value {
+    let mut value = value.clone();
+    value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
+    value
+}
+
+/// An object that was not stored: a dry run's result.
+pub(crate) fn unstored(kind: &'static Kind, key: Arc<str>, value: bytes::Bytes) -> Object {
+    Object { kind, record: Arc::new(Record { key, revision: 0, created: 0, value, view: OnceLock::new() }) }
+}
+
+fn generated_name(base: &str) -> String {
+    let cut: String = base.chars().take(GENERATE_NAME_BASE_MAX).collect();
+    format!("{cut}{}", clock::name_suffix())
+}
+
+/// What Kubernetes adds so that a pod outlives a short absence of its node.
+fn default_tolerations(spec: &mut Value) {
+    use logic::controllers::node_health::{NOT_READY, UNREACHABLE};
+    let mut tolerations: Vec<Value> = spec["tolerations"].as_array().cloned().unwrap_or_default();
+    for key in [NOT_READY, UNREACHABLE] {
+        let covered = tolerations.iter().any(|t| {
+            (t["key"] == key || t["key"].as_str().unwrap_or_default().is_empty())
+                && matches!(t["effect"].as_str(), None | Some("" | "NoExecute"))
+        });
+        if !covered {
+            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+        }
+    }
+    spec["tolerations"] = tolerations.into();
+}
+
+/// A fault of the stored kind, in the name of the view that was asked.
+fn renamed(mut status: Status, kind: &Kind) -> Status {
+    if let (Storage::ViewOf(_), Some(details)) = (kind.storage, status.details.as_mut()) {
+        let base = views::base(kind);
+        status.message = status.message.replacen(&format!("{} \"", base.qualified()), &format!("{} \"", kind.qualified()), 1);
+        details.kind = kind.plural.into();
+        details.group = kind.group.into();
+    }
+    status
+}
