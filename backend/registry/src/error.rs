@@ -17,6 +17,7 @@ pub(crate) fn from_store(error: Error, kind: &Kind, name: &str) -> Status {
             let text = format!("Request entity too large: {} \"{name}\" has {bytes} bytes, at most {max} are kept", kind.qualified());
             Status::failure(413, shared::status::Reason::RequestEntityTooLarge, text)
         }
+        Error::Invalid(why) => Status::internal(why),
         Error::Unavailable(why) => {
             tracing::error!(error = %why, "the store does not take writes");
             Status::unavailable(format!("the store does not take writes: {why}"))

@@ -14,7 +14,6 @@ mod patching;
 mod policy;
 mod registry_impl;
 mod service_address;
-mod strategic;
 mod strategy;
 mod views;
 mod write_path;

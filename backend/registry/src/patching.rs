@@ -1,6 +1,5 @@
 //! The patch formats: JSON patch, JSON merge patch, strategic merge patch, apply.
 use crate::options::Patch;
-use crate::strategic;
 use serde_json::Value;
 use shared::kinds::Kind;
 use shared::status::{Reason, Status};
@@ -27,7 +26,9 @@ pub(crate) fn apply(kind: &Kind, current: &Value, patch: &Patch) -> Result<Value
             }
         }
         Patch::Merge(patch) => json_patch::merge(&mut value, patch),
-        Patch::Strategic(patch) | Patch::Apply(patch) => strategic::merge(kind, &mut value, patch).map_err(|e| Status::bad_request(e))?,
+        Patch::Strategic(patch) | Patch::Apply(patch) => {
+            schema::patch::strategic(kind, &mut value, patch).map_err(|e| Status::bad_request(e))?
+        }
     }
     if !value.is_object() {
         return Err(unprocessable("the patch leaves no object"));

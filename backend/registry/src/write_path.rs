@@ -4,7 +4,7 @@ use crate::clock;
 use crate::encode::encode;
 use crate::error::from_store;
 use crate::object::Object;
-use crate::options::{Patch, WriteOptions};
+use crate::options::{FieldValidation, Patch, WriteOptions};
 use crate::registry_impl::{Registry, Written};
 use crate::{patching, strategy, views};
 use logic::admission::defaults;
@@ -62,6 +62,7 @@ impl Registry {
         mut body: Map<String, Value>,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
+        let warnings = fields(kind, &mut body, options)?;
         place(kind, namespace, None, &mut body)?;
         let base = body["metadata"].get("generateName").and_then(Value::as_str).unwrap_or_default().to_string();
         let generate = body["metadata"].get("name").and_then(Value::as_str).unwrap_or_default().is_empty() && !base.is_empty();
@@ -74,7 +75,7 @@ impl Registry {
                 Err(status) if generate && status.reason == shared::status::Reason::AlreadyExists => {}
                 // The namespace or a quota changed between check and commit: look again.
                 Err(status) if status.is_conflict() => {}
-                other => return other,
+                other => return other.map(|w| Written { warnings, ..w }),
             }
         }
         Err(Status::failure(500, shared::status::Reason::ServerTimeout, format!("no free name was found for {base}; try again")))
@@ -271,10 +272,11 @@ impl Registry {
             if stored_kind != kind {
                 new = views::to_base(kind, new);
             }
+            let warnings = fields(stored_kind, &mut new, options)?;
             match self.commit_change(caller, stored_kind, namespace, subresource, &current, new, options).await {
                 Err(status) if status.is_conflict() && asked.is_empty() => tokio::task::yield_now().await,
-                Ok(written) if stored_kind != kind => return Ok(Written { object: views::show(kind, &written.object), ..written }),
-                other => return other.map_err(|s| renamed(s, kind)),
+                Ok(written) if stored_kind != kind => return Ok(Written { object: views::show(kind, &written.object), warnings }),
+                other => return other.map(|w| Written { warnings, ..w }).map_err(|s| renamed(s, kind)),
             }
         }
         Err(Status::modified(kind, name))
@@ -427,6 +429,23 @@ fn finished_deletion(kind: &Kind, value: &Value) -> bool {
 
 fn check(kind: &Kind, name: &str, errors: Vec<shared::status::FieldError>) -> Result<(), Status> {
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, name, &errors)) }
+}
+
+/// Wrong types are refused, unknown members dropped: silently, with a warning, or (strict) refused too.
+fn fields(kind: &Kind, object: &mut Map<String, Value>, options: &WriteOptions) -> Result<Vec<String>, Status> {
+    let mut value = Value::Object(std::mem::take(object));
+    let report = schema::validate::check_fields(kind, &value);
+    let strict = options.field_validation == FieldValidation::Strict;
+    if let Some(why) = report.refusal(&kind.api_version(), kind.kind, &[], strict) {
+        return Err(Status::bad_request(why));
+    }
+    if !report.unknown.is_empty() {
+        schema::validate::prune(kind, &mut value);
+    }
+    if let Value::Object(map) = value {
+        *object = map;
+    }
+    Ok(if options.field_validation == FieldValidation::Warn { report.unknown } else { Vec::new() })
 }
 
 /// The body must be an object of this kind.
