@@ -1,5 +1,6 @@
 //! What every field of every kind is called, how it is typed, merged, defaulted and encoded: one table, many readers.
 pub mod patch;
+pub mod protobuf;
 pub mod scalar;
 pub mod table;
 pub mod validate;
