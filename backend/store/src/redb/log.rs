@@ -13,8 +13,9 @@ use std::sync::mpsc::Sender;
 
 /// A segment this long is sealed and the next one begun.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
-/// A segment grows by zeros of this length, so that most syncs need not write the file system's own journal.
-const GROW_BYTES: usize = 1 << 20;
+/// A segment grows by zeros of this part of its length, so that most syncs need not write the file system's own journal.
+const GROW_PART: usize = 4;
+/// What a new segment begins with at most, so that an idle store is small.
 const FIRST_BYTES: usize = 64 << 10;
 const PREFIX: &str = "log-";
 
@@ -44,6 +45,8 @@ struct Segment {
     end: usize,
     /// Zeros are written up to here.
     ready: usize,
+    /// How many zeros are written at once.
+    grow: usize,
 }
 
 fn name(base: Revision) -> String {
@@ -60,23 +63,24 @@ pub(crate) fn segment_names(files: &dyn Files) -> io::Result<Vec<String>> {
 
 impl Segment {
     /// Makes the segment that follows revision `base`. It is durable when this returns.
-    fn create(files: &dyn Files, base: Revision) -> io::Result<Segment> {
+    fn create(files: &dyn Files, base: Revision, grow: usize) -> io::Result<Segment> {
         let name = name(base);
         let salt = RandomState::new().hash_one(base).max(1);
         let file = files.create(&name)?;
         let mut bytes = Header { format: FORMAT, salt, base }.encode();
-        bytes.resize(FIRST_BYTES, 0);
+        let ready = FIRST_BYTES.min(grow).next_multiple_of(HEADER_BYTES);
+        bytes.resize(ready, 0);
         file.write_at(0, &bytes)?;
         file.sync()?;
         files.sync()?;
-        Ok(Segment { name, file, salt, base, end: HEADER_BYTES, ready: FIRST_BYTES })
+        Ok(Segment { name, file, salt, base, end: HEADER_BYTES, ready, grow })
     }
 
     /// Writes zeros until `bytes` more fit.
     fn make_room(&mut self, bytes: usize) -> io::Result<()> {
         let needed = self.end + bytes;
         if needed > self.ready {
-            let ready = needed.next_multiple_of(GROW_BYTES);
+            let ready = needed.next_multiple_of(self.grow);
             self.file.write_at(self.ready as u64, &vec![0; ready - self.ready])?;
             self.ready = ready;
         }
@@ -101,7 +105,7 @@ impl Log {
         if self.active.end < self.segment_bytes || self.active.base == self.last {
             return Ok(());
         }
-        match Segment::create(&*self.files, self.last) {
+        match Segment::create(&*self.files, self.last, self.active.grow) {
             Ok(next) => {
                 let full = std::mem::replace(&mut self.active, next);
                 let sealed = Sealed { name: full.name, bytes: full.end };
@@ -124,7 +128,7 @@ impl Journal for Log {
         self.write()?;
         self.last = commits.last().map_or(self.last, |commit| commit.revision);
         // One huge group must not keep its memory forever.
-        self.buffer.shrink_to(GROW_BYTES);
+        self.buffer.shrink_to(SEGMENT_BYTES);
         Ok(())
     }
 
@@ -146,6 +150,7 @@ pub(crate) fn open(
     let io = |error: io::Error| fail(error.to_string());
     let mut names = segment_names(&*files).map_err(io)?;
     let mut active = None;
+    let grow = (segment_bytes / GROW_PART).max(HEADER_BYTES);
     let count = names.len();
     for (index, name) in names.drain(..).enumerate() {
         let newest = index + 1 == count;
@@ -170,13 +175,13 @@ pub(crate) fn open(
             Tail::Torn | Tail::Damaged => return Err(fail(format!("{name} is damaged at byte {end}"))),
         }
         if newest {
-            active = Some(Segment { name, file, salt: header.salt, base: header.base, end, ready: bytes.len() });
+            active = Some(Segment { name, file, salt: header.salt, base: header.base, end, ready: bytes.len(), grow });
         } else {
             let _ = sealed.send(Sealed { name, bytes: end });
         }
     }
     let last = loaded.state.revision;
-    let active = active.map_or_else(|| Segment::create(&*files, last).map_err(io), Ok)?;
+    let active = active.map_or_else(|| Segment::create(&*files, last, grow).map_err(io), Ok)?;
     Ok(Log { files, active, sealed, buffer: Vec::new(), last, segment_bytes })
 }
 

@@ -1,5 +1,8 @@
 //! What the store on disk promises beyond the trait: reopening, crashes, damage, full and failing disks.
+mod damage;
+mod power;
 mod reopen;
+mod simdisk;
 
 use super::*;
 use crate::{Change, Expect};
