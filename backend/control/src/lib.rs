@@ -1,1 +1,91 @@
-//! (contract being written)
+//! The loops that feed `logic` and apply its answers. Level-triggered: a signal only says "look again".
+mod accounts;
+mod apply;
+mod bootstrap;
+mod cache;
+mod endpoints;
+mod events;
+mod garbage;
+mod namespaces;
+mod nodes;
+mod queue;
+mod quotas;
+mod replication;
+mod runner;
+mod schedule;
+
+use cache::Cache;
+use events::Recorder;
+use logic::facts::{NodeFacts, PodFacts};
+use registry::Registry;
+use registry::caller::Caller;
+use shared::kinds::{NODE, POD};
+use shared::objects::node::Node;
+use shared::objects::pod::Pod;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What the loops need to know beside the registry.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where pods reach the API: the address behind the `kubernetes` service.
+    pub api_address: SocketAddr,
+    /// First and second address of the portal network: `kubernetes-ro` and `kubernetes`.
+    pub kubernetes_ips: (Ipv4Addr, Ipv4Addr),
+    /// The cluster's CA certificate, PEM, as every namespace gets it.
+    pub ca_pem: String,
+    /// A node that says nothing for so long is lost.
+    pub node_grace_seconds: i64,
+}
+
+/// What every loop shares.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) registry: Registry,
+    pub(crate) caller: Caller,
+    pub(crate) pods: Cache<PodFacts>,
+    pub(crate) nodes: Cache<NodeFacts>,
+    pub(crate) events: Arc<Recorder>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The running loops; dropping it stops them.
+pub struct Control {
+    stop: CancellationToken,
+}
+
+impl Control {
+    /// Creates what every cluster begins with (namespaces, roles, the `kubernetes` services), then starts all loops.
+    pub async fn start(registry: Registry, config: Config) -> Result<Control, shared::status::Status> {
+        let stop = CancellationToken::new();
+        let caller = Caller::system("controller-manager");
+        bootstrap::ensure(&registry, &caller, &config).await?;
+        let context = Context {
+            events: Arc::new(Recorder::new(registry.clone(), caller.clone(), "controllermanager")),
+            pods: Cache::start(&registry, &POD, |o| PodFacts::of(&o.view::<Pod>()), &stop),
+            nodes: Cache::start(&registry, &NODE, |o| NodeFacts::of(&o.view::<Node>()), &stop),
+            config: Arc::new(config),
+            caller,
+            registry,
+            stop: stop.clone(),
+        };
+        replication::start(&context);
+        endpoints::start(&context);
+        namespaces::start(&context);
+        nodes::start(&context);
+        garbage::start(&context);
+        quotas::start(&context);
+        accounts::start(&context);
+        schedule::start(&context);
+        events::start_expiry(&context);
+        Ok(Control { stop })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

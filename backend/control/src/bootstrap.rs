@@ -1,0 +1,62 @@
+//! What every cluster begins with: namespaces, roles, and the services by which pods find the API.
+use crate::Config;
+use futures::future::try_join_all;
+use logic::authz::bootstrap::{cluster_role_bindings, cluster_roles};
+use registry::Registry;
+use registry::caller::Caller;
+use registry::options::{Patch, WriteOptions};
+use serde_json::{Value, json};
+use shared::kinds::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, SERVICE};
+use shared::status::{Reason, Status};
+
+const NAMESPACES: [&str; 5] = ["default", "kube-system", "kube-public", "kube-node-lease", "openshift"];
+
+/// Creates what is missing. Existing objects are left as people changed them, but for the API's own endpoints.
+pub(crate) async fn ensure(registry: &Registry, caller: &Caller, config: &Config) -> Result<(), Status> {
+    // All at once: the store makes one group of them, one sync.
+    let namespaces = NAMESPACES.iter().map(|name| create(registry, caller, &NAMESPACE, None, json!({"metadata": {"name": name}})));
+    try_join_all(namespaces).await?;
+    let roles = cluster_roles().into_iter().map(|role| create(registry, caller, &CLUSTER_ROLE, None, role));
+    let bindings = cluster_role_bindings().into_iter().map(|binding| create(registry, caller, &CLUSTER_ROLE_BINDING, None, binding));
+    let (ro, rw) = config.kubernetes_ips;
+    let services = [service("kubernetes-ro", &ro.to_string(), 80, config), service("kubernetes", &rw.to_string(), 443, config)];
+    let services = services.into_iter().map(|body| create(registry, caller, &SERVICE, Some("default"), body));
+    tokio::try_join!(try_join_all(roles), try_join_all(bindings), try_join_all(services))?;
+    let names = ["kubernetes-ro", "kubernetes"];
+    try_join_all(names.map(|name| endpoints(registry, caller, config, name))).await?;
+    Ok(())
+}
+
+fn service(name: &str, ip: &str, port: u16, config: &Config) -> Value {
+    json!({"metadata": {"name": name, "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {"clusterIP": ip, "ports": [{"port": port, "protocol": "TCP", "targetPort": config.api_address.port()}]}})
+}
+
+async fn create(registry: &Registry, caller: &Caller, kind: &'static Kind, namespace: Option<&str>, body: Value) -> Result<(), Status> {
+    let name = body["metadata"]["name"].as_str().unwrap_or_default();
+    if registry.get(caller, kind, namespace, name).is_ok() {
+        return Ok(());
+    }
+    match registry.create(caller, kind, namespace, body, &WriteOptions::default()).await {
+        Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+/// Where the API is now; it may listen elsewhere than at the last start.
+async fn endpoints(registry: &Registry, caller: &Caller, config: &Config, name: &str) -> Result<(), Status> {
+    let (ip, port) = (config.api_address.ip().to_string(), config.api_address.port());
+    let subsets = json!([{"addresses": [{"ip": ip}], "ports": [{"port": port, "protocol": "TCP"}]}]);
+    let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
+    let body = json!({"metadata": {"name": name, "labels": labels}, "subsets": subsets});
+    create(registry, caller, &ENDPOINTS, Some("default"), body).await?;
+    registry
+        .patch(caller, &ENDPOINTS, Some("default"), name, "", Patch::Merge(json!({"subsets": subsets})), &WriteOptions::default())
+        .await?;
+    let slice = json!({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}}, "addressType": "IPv4",
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}], "ports": [{"name": "", "port": port, "protocol": "TCP"}]});
+    let change = json!({"endpoints": slice["endpoints"], "ports": slice["ports"]});
+    create(registry, caller, &ENDPOINT_SLICE, Some("default"), slice).await?;
+    registry.patch(caller, &ENDPOINT_SLICE, Some("default"), name, "", Patch::Merge(change), &WriteOptions::default()).await?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Watches that nodes keep reporting, and moves pods away from those that do not.
+use crate::events::{now_text, seconds_of};
+use crate::{Context, apply};
+use logic::controllers::Write;
+use logic::controllers::node_health::{Observed, eviction_after, orphaned_pods, reconcile};
+use registry::object::Object;
+use serde_json::Value;
+use shared::kinds::{LEASE, NODE, POD};
+use shared::objects::node::Node;
+use std::collections::HashMap;
+use std::time::Duration;
+
+const EVERY: Duration = Duration::from_secs(5);
+/// Node leases live here, as in Kubernetes.
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// A pod of a node that never joined is kept this many rounds, since its node may be about to.
+const ORPHAN_ROUNDS: u32 = 8;
+
+pub(crate) fn start(context: &Context) {
+    let context = context.clone();
+    tokio::spawn(async move {
+        let mut orphans: HashMap<String, u32> = HashMap::new();
+        // Leases that were written before a pause of this server say nothing of the time since.
+        let mut heard: HashMap<String, (String, i64)> = HashMap::new();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = context.stop.cancelled() => return,
+            }
+            let mut writes = Vec::new();
+            let nodes = context.registry.all(&NODE, None).1;
+            for node in &nodes {
+                writes.extend(health(&context, node, &mut heard));
+                writes.extend(evictions(&context, &node.view()));
+            }
+            writes.extend(gone(&context, &nodes, &mut orphans));
+            if let Err(status) = apply::all(&context, writes, &NODE).await {
+                tracing::warn!(error = %status, "node health could not be written");
+            }
+        }
+    });
+}
+
+fn health(context: &Context, object: &Object, heard: &mut HashMap<String, (String, i64)>) -> Vec<Write> {
+    let node: Node = object.view();
+    let now = jiff::Timestamp::now().as_second();
+    let lease = context.registry.get(&context.caller, &LEASE, Some(LEASE_NAMESPACE), &node.metadata.name).ok();
+    let sign = match lease.map(|l| l.value()) {
+        Some(lease) => lease.pointer("/spec/renewTime").and_then(Value::as_str).unwrap_or_default().to_string(),
+        None => node.status.conditions.iter().find(|c| c.type_ == "Ready").and_then(|c| c.last_heartbeat_time.clone()).unwrap_or_default(),
+    };
+    // By our own clock, from when the sign of life changed: clocks of nodes may differ.
+    let entry = heard.entry(node.metadata.name.clone()).or_insert_with(|| (sign.clone(), now));
+    if entry.0 != sign {
+        *entry = (sign, now);
+    }
+    let observed =
+        Observed { node: &node, last_heard: entry.1, now, now_text: &now_text(), grace_seconds: context.config.node_grace_seconds };
+    reconcile(&observed)
+}
+
+fn evictions(context: &Context, node: &Node) -> Vec<Write> {
+    let taints: Vec<_> = node.spec.taints.iter().filter(|t| t.effect == "NoExecute").cloned().collect();
+    if taints.is_empty() {
+        return Vec::new();
+    }
+    let since = taints.iter().filter_map(|t| seconds_of(t.time_added.as_deref()?)).min().unwrap_or(0);
+    let now = jiff::Timestamp::now().as_second();
+    let on_node = context.pods.all().into_iter().filter(|p| p.node == node.metadata.name && p.active());
+    on_node
+        .filter(|p| eviction_after(&taints, &p.scheduling.tolerations).is_some_and(|(after, _)| now >= since + after))
+        .map(|p| Write::Delete {
+            kind: &POD,
+            namespace: p.namespace.clone(),
+            name: p.name.clone(),
+            uid: p.uid.clone(),
+            grace_seconds: None,
+        })
+        .collect()
+}
+
+fn gone(context: &Context, nodes: &[Object], rounds: &mut HashMap<String, u32>) -> Vec<Write> {
+    let exists = |name: &str| nodes.iter().any(|n| n.name() == name);
+    let pods = context.pods.all();
+    let missing: Vec<String> = pods.iter().map(|p| p.node.clone()).filter(|n| !n.is_empty() && !exists(n)).collect();
+    rounds.retain(|name, _| missing.contains(name));
+    for name in missing.iter().collect::<std::collections::BTreeSet<_>>() {
+        *rounds.entry(name.clone()).or_default() += 1;
+    }
+    let still_waited_for = |name: &str| rounds.get(name).copied().unwrap_or(0) < ORPHAN_ROUNDS;
+    orphaned_pods(pods.iter().map(std::convert::AsRef::as_ref), |name| exists(name) || still_waited_for(name))
+}
