@@ -1,4 +1,5 @@
 //! What every field of every kind is called, how it is typed, merged, defaulted and encoded: one table, many readers.
+pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod scalar;

@@ -232,6 +232,11 @@ impl Descriptions {
     }
 }
 
+/// Changes when the table changes.
+pub(crate) fn source() -> impl AsRef<[u8]> {
+    [DATA, OPENSHIFT.as_bytes()].concat()
+}
+
 /// The two compressed parts of the data file: fields, descriptions.
 fn sections() -> (&'static [u8], &'static [u8]) {
     let (length, rest) = DATA.split_first_chunk::<4>().expect("the data file begins with a length");
