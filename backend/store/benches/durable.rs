@@ -31,7 +31,10 @@ fn main() {
         let (rate, mut times) = runtime.block_on(load(store.clone(), clients));
         let (p50, p99) = percentiles(&mut times);
         let alone = 1.0 / floor.as_secs_f64();
-        println!("| durable create, {clients} clients | {rate:.0}/s, p50 {p50:.1?}, p99 {p99:.1?} | one by one {alone:.0}/s | {:.1} |", rate / alone);
+        println!(
+            "| durable create, {clients} clients | {rate:.0}/s, p50 {p50:.1?}, p99 {p99:.1?} | one by one {alone:.0}/s | {:.1} |",
+            rate / alone
+        );
     }
     let fanout = runtime.block_on(fan_out(store.clone()));
     println!("| commit answered → event at 1,000 watchers, last one, p99 | {fanout:.1?} | | |");

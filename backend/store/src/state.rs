@@ -32,7 +32,10 @@ impl State {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        self.records.range::<_, str>((start, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix)).map(|(_, record)| record)
+        self.records
+            .range::<_, str>((start, Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(prefix))
+            .map(|(_, record)| record)
     }
 }
 
@@ -42,9 +45,7 @@ pub(crate) type Undo = BTreeMap<Arc<str>, Option<Arc<Record>>>;
 /// What must be undone to see the keys of `range` at `at`, given that the reader stands at `now`.
 pub(crate) fn undo(history: &History, range: &Range, at: Revision, now: Revision) -> Result<Undo, Error> {
     let mut undo = Undo::new();
-    let wanted = |event: &&Event| {
-        event.key.starts_with(&range.prefix) && range.after.as_deref().is_none_or(|after| &*event.key > after)
-    };
+    let wanted = |event: &&Event| event.key.starts_with(&range.prefix) && range.after.as_deref().is_none_or(|after| &*event.key > after);
     for event in history.between(at, now)?.filter(wanted) {
         // The oldest change after `at` knows the state at `at`; later ones of the same key do not matter.
         undo.entry(event.key.clone()).or_insert_with(|| event.previous.clone());

@@ -86,12 +86,7 @@ pub(crate) fn absorb(files: &dyn Files, segments: &[String]) -> Result<(), Strin
     Ok(())
 }
 
-fn collect(
-    files: &dyn Files,
-    name: &str,
-    newest: &mut BTreeMap<String, Newest>,
-    last: &mut Option<Revision>,
-) -> Result<(), String> {
+fn collect(files: &dyn Files, name: &str, newest: &mut BTreeMap<String, Newest>, last: &mut Option<Revision>) -> Result<(), String> {
     let bytes = files.open(name).and_then(|file| read_all(&*file)).map_err(|error| format!("{name}: {error}"))?;
     let header = Header::decode(&bytes).ok_or_else(|| format!("{name} is damaged: its head cannot be read"))?;
     let mut end = HEADER_BYTES;

@@ -155,7 +155,8 @@ pub(crate) fn decode(segment: &[u8], salt: u64, offset: usize) -> Option<Group<'
     }
     let (length, crc) = (cursor.u32()? as usize, cursor.u32()?);
     let body = cursor.take(length)?;
-    if checksum(offset, body) != crc {
+    let end = (offset + GROUP_HEADER_BYTES + length).next_multiple_of(8);
+    if end > segment.len() || checksum(offset, body) != crc {
         return None;
     }
     let mut cursor = Cursor(body);
@@ -165,7 +166,7 @@ pub(crate) fn decode(segment: &[u8], salt: u64, offset: usize) -> Option<Group<'
         FORGET => Body::Forget(cursor.u64()?),
         _ => return None,
     };
-    Some(Group { at, body, end: (offset + GROUP_HEADER_BYTES + length).next_multiple_of(8) })
+    Some(Group { at, body, end })
 }
 
 fn commits<'a>(cursor: &mut Cursor<'a>) -> Option<Vec<(Revision, Vec<Entry<'a>>)>> {

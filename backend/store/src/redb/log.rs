@@ -165,7 +165,7 @@ pub(crate) fn open(
             return Err(fail(format!("{name} is damaged: its head cannot be read")));
         };
         loaded.accept_format(header.format.into())?;
-        let end = replay(&name, &bytes, header, loaded).map_err(fail)?;
+        let Extent { last, end } = replay(&name, &bytes, header, loaded).map_err(fail)?;
         match group::tail(&bytes, header.salt, end) {
             Tail::Clean => {}
             Tail::Torn if newest => {
@@ -175,6 +175,9 @@ pub(crate) fn open(
             Tail::Torn | Tail::Damaged => return Err(fail(format!("{name} is damaged at byte {end}"))),
         }
         if newest {
+            // The last group may have been written and not synced, or its sync failed. It is about to be shown, so it
+            // must be durable; written again, since pages of a failed sync look clean and would not be synced.
+            file.write_at(last as u64, &bytes[last..end]).and_then(|()| file.sync()).map_err(io)?;
             active = Some(Segment { name, file, salt: header.salt, base: header.base, end, ready: bytes.len(), grow });
         } else {
             let _ = sealed.send(Sealed { name, bytes: end });
@@ -185,13 +188,19 @@ pub(crate) fn open(
     Ok(Log { files, active, sealed, buffer: Vec::new(), last, segment_bytes })
 }
 
-/// Applies the groups of a segment and returns where they end.
-fn replay(name: &str, bytes: &[u8], header: Header, loaded: &mut Loaded) -> Result<usize, String> {
+/// Where a segment's last group begins and ends.
+struct Extent {
+    last: usize,
+    end: usize,
+}
+
+/// Applies the groups of a segment.
+fn replay(name: &str, bytes: &[u8], header: Header, loaded: &mut Loaded) -> Result<Extent, String> {
     if header.base > loaded.state.revision {
         return Err(format!("{name} begins after revision {}, but what is before it ends at {}", header.base, loaded.state.revision));
     }
-    let mut end = HEADER_BYTES;
-    while let Some(group) = group::decode(bytes, header.salt, end) {
+    let mut extent = Extent { last: HEADER_BYTES, end: HEADER_BYTES };
+    while let Some(group) = group::decode(bytes, header.salt, extent.end) {
         match group.body {
             Body::Forget(upto) => loaded.history.forget(upto),
             Body::Commits(commits) => {
@@ -208,9 +217,9 @@ fn replay(name: &str, bytes: &[u8], header: Header, loaded: &mut Loaded) -> Resu
                 }
             }
         }
-        end = group.end;
+        extent = Extent { last: extent.end, end: group.end };
     }
-    Ok(end)
+    Ok(extent)
 }
 
 fn apply(loaded: &mut Loaded, entry: group::Entry<'_>, revision: Revision) -> Option<crate::Event> {

@@ -42,8 +42,9 @@ async fn a_log_cut_anywhere_in_its_last_group_opens_without_it() {
         flipped[cut] ^= 0x10;
         for (how, bytes) in [("shorter", shorter), ("zeros", zeros), ("flipped", flipped)] {
             fs::write(&path, &bytes).unwrap();
-            let padding = bytes.get(start..end) == Some(&whole[start..end]) || cut >= end - 8;
-            let expected = [COMMITS - 1, if padding { COMMITS } else { COMMITS - 1 }];
+            // The zeros that fill up a group's last eight bytes mean nothing.
+            let in_padding = cut >= end - 8;
+            let expected = [COMMITS - 1, if in_padding { COMMITS } else { COMMITS - 1 }];
             let revision = reopened(directory.path()).unwrap_or_else(|error| panic!("{how} at {cut}: {error}"));
             assert!(expected.contains(&revision), "{how} at {cut}: {revision}");
             // What was cut off does not come back, and the log goes on.

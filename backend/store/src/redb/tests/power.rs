@@ -174,6 +174,26 @@ fn a_failed_sync_ends_writing_and_leaves_reading() {
 }
 
 #[test]
+fn what_a_new_process_shows_survives_a_power_cut() {
+    // The group whose sync failed is still in the page cache, where the next process reads it.
+    runtime().block_on(async {
+        for seed in 0..20 {
+            let disk = SimDisk::default();
+            let store = open(&disk).unwrap();
+            assert_eq!(store.commit(vec![put("/a", "1")]).await, Ok(1));
+            disk.fail_after(2, Fault::Error);
+            assert!(store.commit(vec![put("/a", "2")]).await.is_err());
+            drop(store);
+            let store = open(&disk).unwrap();
+            assert_eq!(store.revision(), 2, "the page cache has it");
+            drop(store);
+            let store = open(&disk.after_power_cut(seed, [])).unwrap();
+            assert_eq!(store.revision(), 2, "it was shown, so it must stay");
+        }
+    });
+}
+
+#[test]
 fn a_full_disk_refuses_and_recovers() {
     runtime().block_on(async {
         let disk = SimDisk::default();

@@ -56,7 +56,8 @@ async fn checkpoints_keep_all_records_and_recent_history() {
         store.close().await;
         let store = RedbStore::open(directory.path(), small()).unwrap();
         let list = store.list(&Range { prefix: "/k/".to_owned(), ..Range::default() }).unwrap();
-        let found: Vec<_> = list.records.iter().map(|r| (r.key.to_string(), (r.created, String::from_utf8_lossy(&r.value).into()))).collect();
+        let found: Vec<_> =
+            list.records.iter().map(|r| (r.key.to_string(), (r.created, String::from_utf8_lossy(&r.value).into()))).collect();
         assert_eq!(found, model.clone().into_iter().collect::<Vec<_>>(), "round {round}");
         let oldest = match store.watch(1) {
             Err(Error::Compacted { oldest, .. }) => oldest,
