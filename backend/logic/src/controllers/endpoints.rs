@@ -8,8 +8,7 @@ use shared::objects::service::{Service, ServicePort};
 use shared::selector::LabelSelector;
 use std::collections::BTreeMap;
 
-/// A service that came through the 2015 API without a container port carries this: its target is the pod's own port.
-pub const IMPLICIT_TARGET: &str = "pilothouse.io/implicit-target-port";
+pub use shared::legacy::IMPLICIT_TARGET;
 /// Kubernetes' limit of endpoints per slice.
 const SLICE_ENDPOINTS_MAX: usize = 100;
 const MANAGED_BY: &str = "endpointslice-controller.k8s.io";
