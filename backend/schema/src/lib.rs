@@ -3,6 +3,7 @@ pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod scalar;
+pub mod ssa;
 pub mod table;
 pub mod validate;
 
