@@ -12,7 +12,6 @@ use store::{Change, Expect, Op, Range, Store};
 
 const VALUE_BYTES: usize = 2048;
 const SAMPLES: usize = 2000;
-const OBJECTS: usize = 10_000;
 const LOAD_TIME: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -41,6 +40,11 @@ fn main() {
     runtime.block_on(store.close());
     drop(store);
     opening(&runtime, &directory.path().join("many"), &directory.path().join("empty"));
+}
+
+/// How many objects the opened directory holds.
+fn objects() -> usize {
+    std::env::var("STORE_BENCH_OBJECTS").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000)
 }
 
 fn open(path: &Path) -> Arc<dyn Store> {
@@ -130,13 +134,14 @@ fn opening(runtime: &tokio::runtime::Runtime, many: &Path, empty: &Path) {
     let store = open(empty);
     println!("| open an empty directory | {:.1?} | | |", started.elapsed());
     runtime.block_on(store.close());
+    let objects = objects();
     let store = open(many);
     runtime.block_on(async {
         let tasks: Vec<_> = (0..64)
             .map(|client| {
                 let store = store.clone();
                 tokio::spawn(async move {
-                    for number in (client..OBJECTS).step_by(64) {
+                    for number in (client..objects).step_by(64) {
                         store.commit(create(number as u64)).await.expect("a new key");
                     }
                 })
@@ -151,14 +156,14 @@ fn opening(runtime: &tokio::runtime::Runtime, many: &Path, empty: &Path) {
     let started = Instant::now();
     let store = open(many);
     let time = started.elapsed();
-    println!("| open with {OBJECTS} objects | {time:.1?} | aim 250 ms | {:.2} |", ratio(time, Duration::from_millis(250)));
+    println!("| open with {objects} objects | {time:.1?} | aim 250 ms | {:.2} |", ratio(time, Duration::from_millis(250)));
     let started = Instant::now();
     const LISTS: u32 = 100;
     for _ in 0..LISTS {
         let list = store.list(&Range { prefix: "/pods/".to_owned(), limit: 2000, ..Range::default() }).expect("a list");
         assert_eq!(list.records.len(), 2000);
     }
-    println!("| list 2,000 of {OBJECTS} | {:.1?} | | |", started.elapsed() / LISTS);
+    println!("| list 2,000 of {objects} | {:.1?} | | |", started.elapsed() / LISTS);
     runtime.block_on(store.close());
 }
 

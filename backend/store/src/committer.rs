@@ -6,7 +6,7 @@ use crate::{Error, Op, Revision};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Requests that wait for the committer; more callers than this wait in front of the queue.
 const QUEUE_MAX: usize = 8192;
@@ -14,6 +14,9 @@ const QUEUE_MAX: usize = 8192;
 const GROUP_MAX: usize = 2048;
 /// Bytes of values after which a group is closed.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// KiB of values that wait or are being written; callers with more wait in front of the queue. Twice the largest commit.
+const PENDING_KIB_MAX: u32 = 64 << 10;
 
 /// Where commits become durable.
 pub(crate) trait Journal: Send {
@@ -35,7 +38,8 @@ pub(crate) enum Failure {
 type Reply = oneshot::Sender<Result<Revision, Error>>;
 
 enum Request {
-    Commit(Vec<Op>, Reply),
+    /// The permit is the commit's part of what may be pending, and goes with it.
+    Commit(Vec<Op>, Reply, OwnedSemaphorePermit),
     Forget(Revision, Reply),
     Close,
 }
@@ -44,6 +48,7 @@ enum Request {
 pub(crate) struct Committer {
     requests: mpsc::Sender<Request>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    pending: Arc<Semaphore>,
     value_bytes_max: usize,
 }
 
@@ -53,12 +58,15 @@ impl Committer {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
         let pipeline = Pipeline { board, journal, broken: None };
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || pipeline.run(receiver))?;
-        Ok(Committer { requests, thread: Mutex::new(Some(thread)), value_bytes_max })
+        let pending = Arc::new(Semaphore::new(PENDING_KIB_MAX as usize));
+        Ok(Committer { requests, thread: Mutex::new(Some(thread)), pending, value_bytes_max })
     }
 
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
-        stage::precheck(&ops, self.value_bytes_max)?;
-        self.ask(|reply| Request::Commit(ops, reply)).await
+        let bytes = stage::precheck(&ops, self.value_bytes_max)?;
+        let kib = u32::try_from(bytes / 1024 + 1).map_or(PENDING_KIB_MAX, |kib| kib.min(PENDING_KIB_MAX));
+        let permit = self.pending.clone().acquire_many_owned(kib).await.map_err(|_| closed())?;
+        self.ask(|reply| Request::Commit(ops, reply, permit)).await
     }
 
     pub async fn forget(&self, upto: Revision) -> Result<(), Error> {
@@ -111,6 +119,7 @@ struct Group {
     state: State,
     commits: Vec<Staged>,
     bytes: usize,
+    permits: Vec<OwnedSemaphorePermit>,
     /// Answers that rest on this group, given once it is durable.
     waiting: Vec<(Reply, Result<Revision, Error>)>,
 }
@@ -119,14 +128,15 @@ impl Pipeline {
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
             let published = self.board.state();
-            let mut group = Group { state: State::clone(&published), commits: Vec::new(), bytes: 0, waiting: Vec::new() };
+            let mut group =
+                Group { state: State::clone(&published), commits: Vec::new(), bytes: 0, permits: Vec::new(), waiting: Vec::new() };
             let mut next = Some(first);
             let mut closing = false;
             // Whatever queued while the last group was written belongs to this one.
             while let Some(request) = next.take() {
                 match request {
-                    Request::Commit(_, reply) if self.broken.is_some() => drop(reply.send(Err(self.unavailable()))),
-                    Request::Commit(ops, reply) => group.take(ops, reply, &published),
+                    Request::Commit(_, reply, _) if self.broken.is_some() => drop(reply.send(Err(self.unavailable()))),
+                    Request::Commit(ops, reply, permit) => group.take(ops, reply, permit, &published),
                     Request::Forget(upto, reply) => {
                         self.finish(group);
                         let _ = reply.send(self.forget(upto));
@@ -215,7 +225,7 @@ impl Group {
         self.waiting.len() < GROUP_MAX && self.bytes < GROUP_BYTES_MAX
     }
 
-    fn take(&mut self, ops: Vec<Op>, reply: Reply, published: &State) {
+    fn take(&mut self, ops: Vec<Op>, reply: Reply, permit: OwnedSemaphorePermit, published: &State) {
         if let Err(refusal) = stage::check(&self.state, &ops) {
             // What conflicts with a commit that is not durable yet must not be told before that commit is: the caller
             // would read, see the old version and conflict again; or act on a commit that never happened.
@@ -231,6 +241,7 @@ impl Group {
         if !staged.events.is_empty() {
             self.bytes += staged.events.iter().filter_map(|event| event.current.as_ref()).map(|record| record.value.len()).sum::<usize>();
             self.commits.push(staged);
+            self.permits.push(permit);
         }
     }
 }

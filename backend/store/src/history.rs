@@ -92,3 +92,29 @@ impl History {
 fn weight(event: &Event) -> usize {
     EVENT_OVERHEAD + event.previous.as_ref().map_or(0, |record| record.value.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(revision: Revision) -> Event {
+        Event { revision, key: "/k".into(), current: None, previous: None }
+    }
+
+    #[test]
+    fn age_forgets_all_but_the_newest() {
+        let bounds = Bounds { age_max: Duration::from_secs(10), ..Bounds::default() };
+        let mut history = History::new(0, bounds);
+        for revision in 1..=5 {
+            history.push(&[event(revision)], revision * 1000);
+        }
+        history.trim(12_500);
+        assert_eq!(history.floor(), 2);
+        // A clock that jumps back forgets nothing; one that jumps ahead leaves the newest.
+        history.trim(0);
+        assert_eq!(history.floor(), 2);
+        history.trim(u64::MAX);
+        assert_eq!(history.floor(), 4);
+        assert_eq!(history.between(4, 9).map(Iterator::count), Ok(1));
+    }
+}

@@ -17,8 +17,8 @@ pub(crate) struct Staged {
     pub events: Vec<Event>,
 }
 
-/// Refuses what no state could make right, before it is queued.
-pub(crate) fn precheck(ops: &[Op], max_value: usize) -> Result<(), Error> {
+/// Refuses what no state could make right, before it is queued; returns the bytes of keys and values.
+pub(crate) fn precheck(ops: &[Op], max_value: usize) -> Result<usize, Error> {
     if ops.len() > MAX_OPS {
         return Err(Error::Invalid(format!("{} operations; at most {MAX_OPS} make one commit", ops.len())));
     }
@@ -27,6 +27,7 @@ pub(crate) fn precheck(ops: &[Op], max_value: usize) -> Result<(), Error> {
         if op.key.is_empty() {
             return Err(Error::Invalid("an empty key".to_owned()));
         }
+        total += op.key.len();
         let Change::Put { value, revision_at } = &op.change else { continue };
         total += value.len();
         if value.len() > max_value || total > MAX_COMMIT_BYTES {
@@ -40,7 +41,7 @@ pub(crate) fn precheck(ops: &[Op], max_value: usize) -> Result<(), Error> {
     if ops.len() > 1 && ops.iter().map(|op| &op.key).collect::<BTreeSet<_>>().len() < ops.len() {
         return Err(Error::Invalid("a key occurs twice".to_owned()));
     }
-    Ok(())
+    Ok(total)
 }
 
 /// Whether every expectation holds in `state`.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 /// A segment this long is sealed and the next one begun.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
@@ -30,7 +30,7 @@ pub(crate) struct Sealed {
 pub(crate) struct Log {
     files: Arc<dyn Files>,
     active: Segment,
-    sealed: Sender<Sealed>,
+    sealed: SyncSender<Sealed>,
     buffer: Vec<u8>,
     last: Revision,
     segment_bytes: usize,
@@ -109,7 +109,8 @@ impl Log {
             Ok(next) => {
                 let full = std::mem::replace(&mut self.active, next);
                 let sealed = Sealed { name: full.name, bytes: full.end };
-                // The keeper ends before the log only when it failed; then segments stay, and the next start reads them.
+                // Waits when the keeper is far behind: a flood goes at its pace, and the log stays bounded. The keeper ends
+                // before the log only when it failed; then segments stay, and the next start reads them.
                 let _ = self.sealed.send(sealed);
                 Ok(())
             }
@@ -139,17 +140,19 @@ impl Journal for Log {
     }
 }
 
-/// Reads all segments on top of the checkpoint, mends a torn end, and returns the log ready to be written.
+/// Reads all segments on top of the checkpoint, mends a torn end, and returns the log ready to be written, and the sealed
+/// segments, oldest first.
 pub(crate) fn open(
     files: Arc<dyn Files>,
     loaded: &mut Loaded,
-    sealed: Sender<Sealed>,
+    sealed: SyncSender<Sealed>,
     segment_bytes: usize,
     fail: &dyn Fn(String) -> OpenError,
-) -> Result<Log, OpenError> {
+) -> Result<(Log, Vec<Sealed>), OpenError> {
     let io = |error: io::Error| fail(error.to_string());
     let mut names = segment_names(&*files).map_err(io)?;
     let mut active = None;
+    let mut found = Vec::new();
     let grow = (segment_bytes / GROW_PART).max(HEADER_BYTES);
     let count = names.len();
     for (index, name) in names.drain(..).enumerate() {
@@ -180,12 +183,12 @@ pub(crate) fn open(
             file.write_at(last as u64, &bytes[last..end]).and_then(|()| file.sync()).map_err(io)?;
             active = Some(Segment { name, file, salt: header.salt, base: header.base, end, ready: bytes.len(), grow });
         } else {
-            let _ = sealed.send(Sealed { name, bytes: end });
+            found.push(Sealed { name, bytes: end });
         }
     }
     let last = loaded.state.revision;
     let active = active.map_or_else(|| Segment::create(&*files, last, grow).map_err(io), Ok)?;
-    Ok(Log { files, active, sealed, buffer: Vec::new(), last, segment_bytes })
+    Ok((Log { files, active, sealed, buffer: Vec::new(), last, segment_bytes }, found))
 }
 
 /// Where a segment's last group begins and ends.

@@ -31,6 +31,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+/// Sealed segments that wait for the keeper before commits wait for it too: a quarter of a gigabyte of log by default.
+const SEALED_MAX: usize = 64;
+
 /// Why a data directory cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -103,13 +106,13 @@ impl RedbStore {
         let mut loaded = Loaded { state: State::default(), history, checkpoint: 0, path: path.clone() };
         checkpoint::load(&*files, &mut loaded, &fail)?;
         loaded.history.forget(loaded.checkpoint);
-        let (sealed, receiver) = std::sync::mpsc::channel();
-        let log = log::open(files.clone(), &mut loaded, sealed, options.segment_bytes, &fail)?;
+        let (sealed, receiver) = std::sync::mpsc::sync_channel(SEALED_MAX);
+        let (log, found) = log::open(files.clone(), &mut loaded, sealed, options.segment_bytes, &fail)?;
         loaded.history.trim(board::now());
         let board = Arc::new(Board::new(loaded.state, loaded.history));
         let threads = |error: std::io::Error| fail(format!("a thread cannot be started: {error}"));
         let committer = Committer::start(board.clone(), Box::new(log), options.value_bytes_max).map_err(threads)?;
-        let keep = move || keeper::run(&files, &receiver, options.log_bytes_max);
+        let keep = move || keeper::run(&files, found, &receiver, options.log_bytes_max);
         let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(keep).map_err(threads)?;
         Ok(RedbStore { board, committer, keeper: Keeper(Mutex::new(Some(thread))) })
     }
