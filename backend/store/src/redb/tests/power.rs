@@ -123,6 +123,45 @@ async fn cut_twice(seed: u64, cut: u64, context: &str) {
 }
 
 #[test]
+fn a_group_survives_whole_or_not_at_all() {
+    const CLIENTS: usize = 12;
+    for seed in 0..seeds() * 100 {
+        runtime().block_on(async {
+            let disk = SimDisk::with_plan([(5 + seed % 90, Fault::PowerCut)]);
+            let store = open(&disk).unwrap();
+            let mut answered = BTreeMap::new();
+            let mut tried = 0;
+            while !disk.is_dark() && tried < 2000 {
+                // All of these wait at once, so that they become one or two groups.
+                let commits: Vec<_> = (tried..tried + CLIENTS)
+                    .map(|client| {
+                        let (key, value) = (format!("/k/{client}"), "v".repeat(client % CLIENTS * 90));
+                        let store = &store;
+                        async move { (key.clone(), store.commit(vec![put(&key, &value), put(&format!("{key}/twin"), &value)]).await) }
+                    })
+                    .collect();
+                tried += CLIENTS;
+                for (key, result) in futures::future::join_all(commits).await {
+                    if let Ok(revision) = result {
+                        assert!(answered.insert(revision, key).is_none(), "a revision is given once");
+                    }
+                }
+            }
+            drop(store);
+            let store = open(&disk.after_power_cut(seed, [])).unwrap();
+            for (revision, key) in &answered {
+                assert_eq!(store.get(key).map(|record| record.revision), Some(*revision), "seed {seed}: an answer was lost");
+            }
+            let list = store.list(&Range::default()).unwrap();
+            let mut revisions = BTreeMap::<Revision, usize>::new();
+            list.records.iter().for_each(|record| *revisions.entry(record.revision).or_default() += 1);
+            let whole: BTreeMap<_, _> = (1..=store.revision()).map(|revision| (revision, 2)).collect();
+            assert_eq!(revisions, whole, "seed {seed}: every commit up to the last is there with both its keys");
+        });
+    }
+}
+
+#[test]
 fn after_a_failed_sync_nothing_more_is_acknowledged() {
     for after in 1..12 {
         runtime().block_on(async {
