@@ -4,5 +4,6 @@ pub mod admission;
 pub mod authz;
 pub mod controllers;
 pub mod facts;
+pub mod pod;
 pub mod proxy;
 pub mod scheduler;

@@ -1,4 +1,6 @@
 //! The container engine behind the agent: mechanical verbs, no policy. Docker and a simulated one.
+pub mod docker;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;

@@ -1,0 +1,263 @@
+//! Docker behind the `Runtime` trait: one persistent connection, a deadline on every call.
+mod create;
+mod process;
+
+use super::{
+    Connection, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError, RuntimeEvent, Stats,
+};
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum};
+use bollard::query_parameters::{
+    CreateImageOptions, EventsOptions, ListContainersOptions, LogsOptions, RemoveContainerOptions, StatsOptions, StopContainerOptions,
+};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+/// Calls that only look.
+const LOOK_SECONDS_MAX: u64 = 20;
+/// Calls that make or end containers; a busy engine takes its time.
+const CHANGE_SECONDS_MAX: u64 = 120;
+const PULL_SECONDS_MAX: u64 = 600;
+/// After the event stream broke, it is opened again this often.
+const EVENTS_AGAIN: Duration = Duration::from_millis(500);
+/// What our containers are called.
+const NAME_PREFIX: &str = "k8s_";
+
+pub struct DockerRuntime {
+    docker: Docker,
+}
+
+impl DockerRuntime {
+    /// `address` is `unix:///var/run/docker.sock` or a path. Does not talk to the engine yet.
+    pub fn connect(address: &str) -> Result<DockerRuntime> {
+        let path = address.strip_prefix("unix://").unwrap_or(address);
+        // 1.40 (Docker 19.03) has everything that is asked here, and newer engines still answer it.
+        let version = bollard::ClientVersion { major_version: 1, minor_version: 40 };
+        let docker = Docker::connect_with_unix(path, CHANGE_SECONDS_MAX, &version).map_err(|e| RuntimeError::Unreachable(e.to_string()))?;
+        Ok(DockerRuntime { docker })
+    }
+}
+
+/// Runs one call within its deadline.
+async fn call<T>(name: &'static str, seconds: u64, work: impl Future<Output = std::result::Result<T, Error>>) -> Result<T> {
+    match tokio::time::timeout(Duration::from_secs(seconds), work).await {
+        Ok(outcome) => outcome.map_err(translate),
+        Err(_) => Err(RuntimeError::Deadline { call: name, seconds }),
+    }
+}
+
+pub(super) fn translate(error: Error) -> RuntimeError {
+    match error {
+        Error::DockerResponseServerError { status_code: 404, message } if message.to_lowercase().contains("no such image") => RuntimeError::ImageMissing(message),
+        Error::DockerResponseServerError { status_code: 404, message } => RuntimeError::NotFound(message),
+        Error::DockerResponseServerError { message, .. } => RuntimeError::Engine(message),
+        Error::HyperResponseError { .. } | Error::IOError { .. } | Error::SocketNotFoundError(_) | Error::HyperLegacyError { .. } => {
+            RuntimeError::Unreachable(error.to_string())
+        }
+        other => RuntimeError::Engine(other.to_string()),
+    }
+}
+
+fn time(text: Option<String>) -> Option<String> {
+    text.filter(|t| !t.is_empty() && !t.starts_with("0001-"))
+}
+
+fn info_of(c: ContainerInspectResponse) -> ContainerInfo {
+    let state = c.state.unwrap_or_default();
+    let config = c.config.unwrap_or_default();
+    let networks = c.network_settings.and_then(|n| n.networks).unwrap_or_default();
+    let ip = networks.into_values().filter_map(|n| n.ip_address).find(|ip| !ip.is_empty());
+    let running = state.running.unwrap_or(false);
+    let created = state.status == Some(ContainerStateStatusEnum::CREATED);
+    ContainerInfo {
+        id: c.id.unwrap_or_default(),
+        name: c.name.unwrap_or_default().trim_start_matches('/').to_string(),
+        image: config.image.unwrap_or_default(),
+        image_id: c.image.unwrap_or_default(),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        state: if running { ContainerState::Running } else if created { ContainerState::Created } else { ContainerState::Exited },
+        created_at: c.created.map(|d| d.to_string()).unwrap_or_default(),
+        started_at: time(state.started_at),
+        finished_at: time(state.finished_at),
+        exit_code: i32::try_from(state.exit_code.unwrap_or(0)).unwrap_or(-1),
+        oom_killed: state.oom_killed.unwrap_or(false),
+        error: state.error.unwrap_or_default(),
+        ip,
+        pid: state.pid.and_then(|p| u32::try_from(p).ok()).filter(|p| *p > 0),
+    }
+}
+
+#[async_trait]
+impl Runtime for DockerRuntime {
+    async fn info(&self) -> Result<EngineInfo> {
+        let info = call("info", LOOK_SECONDS_MAX, self.docker.info()).await?;
+        Ok(EngineInfo {
+            name: "docker".into(),
+            version: info.server_version.unwrap_or_default(),
+            cpu_count: info.ncpu.unwrap_or(1),
+            memory_bytes: info.mem_total.unwrap_or(0),
+            kernel_version: info.kernel_version.unwrap_or_default(),
+            os_image: info.operating_system.unwrap_or_default(),
+            architecture: info.architecture.unwrap_or_default(),
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<ContainerInfo>> {
+        let filters = HashMap::from([("name".to_string(), vec![NAME_PREFIX.to_string()])]);
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let found = call("list", LOOK_SECONDS_MAX, self.docker.list_containers(Some(options))).await?;
+        let ours = found.into_iter().filter(|c| c.names.iter().flatten().any(|n| n.trim_start_matches('/').starts_with(NAME_PREFIX)));
+        let infos = ours.map(|c| async move {
+            let id = c.id.clone().unwrap_or_default();
+            self.inspect(&id).await
+        });
+        let infos: Vec<Result<ContainerInfo>> = futures::stream::iter(infos).buffered(8).collect().await;
+        infos.into_iter().filter(|i| !matches!(i, Err(RuntimeError::NotFound(_)))).collect()
+    }
+
+    async fn inspect(&self, id: &str) -> Result<ContainerInfo> {
+        call("inspect", LOOK_SECONDS_MAX, self.docker.inspect_container(id, None)).await.map(info_of)
+    }
+
+    async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
+        let options = bollard::query_parameters::CreateContainerOptions { name: Some(spec.name.clone()), platform: String::new() };
+        let created = call("create", CHANGE_SECONDS_MAX, self.docker.create_container(Some(options), create::body(spec))).await;
+        let created = created.map_err(|e| match e {
+            RuntimeError::ImageMissing(_) => RuntimeError::ImageMissing(spec.image.clone()),
+            other => other,
+        })?;
+        let started = call("start", CHANGE_SECONDS_MAX, self.docker.start_container(&created.id, None)).await;
+        if let Err(error) = started {
+            // A container that never ran holds its name and shows nothing that the error does not say.
+            let _ = self.remove(&created.id).await;
+            return Err(error);
+        }
+        self.inspect(&created.id).await
+    }
+
+    async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
+        let grace = grace_seconds.clamp(0, 86_400);
+        let options = StopContainerOptions { signal: None, t: i32::try_from(grace).ok() };
+        let seconds = CHANGE_SECONDS_MAX + u64::try_from(grace).unwrap_or(0);
+        match call("stop", seconds, self.docker.stop_container(id, Some(options))).await {
+            Err(RuntimeError::NotFound(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
+        match call("remove", CHANGE_SECONDS_MAX, self.docker.remove_container(id, Some(options))).await {
+            Err(RuntimeError::NotFound(_)) => Ok(()),
+            Err(RuntimeError::Engine(why)) if why.contains("already in progress") => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn image_present(&self, image: &str) -> Result<bool> {
+        match call("inspect image", LOOK_SECONDS_MAX, self.docker.inspect_image(image)).await {
+            Ok(_) => Ok(true),
+            Err(RuntimeError::NotFound(_) | RuntimeError::ImageMissing(_)) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn pull(&self, image: &str) -> Result<()> {
+        let named = if image.rsplit('/').next().unwrap_or(image).contains([':', '@']) { image.to_string() } else { format!("{image}:latest") };
+        let options = CreateImageOptions { from_image: Some(named), ..CreateImageOptions::default() };
+        let work = self.docker.create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) });
+        call("pull", PULL_SECONDS_MAX, work).await
+    }
+
+    async fn load_image(&self, image: &str, root: Bytes, entrypoint: &[String]) -> Result<()> {
+        if self.image_present(image).await? {
+            return Ok(());
+        }
+        let (repo, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+        let command = serde_json::to_string(entrypoint).unwrap_or_default();
+        // As CMD, not ENTRYPOINT: `docker ps` shows the program either way, and a pod may replace it.
+        let changes = vec![format!("CMD {command}")];
+        let options = CreateImageOptions {
+            from_src: Some("-".into()),
+            repo: Some(repo.into()),
+            tag: Some(tag.into()),
+            changes,
+            ..CreateImageOptions::default()
+        };
+        let work = self.docker.create_image(Some(options), Some(bollard::body_full(root)), None).try_for_each(|_| async { Ok(()) });
+        call("import image", CHANGE_SECONDS_MAX, work).await
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        let docker = self.docker.clone();
+        let connections = futures::stream::unfold((docker, true), |(docker, first)| async move {
+            if !first {
+                tokio::time::sleep(EVENTS_AGAIN).await;
+            }
+            let filters = HashMap::from([("type".to_string(), vec!["container".to_string()])]);
+            let options = EventsOptions { filters: Some(filters), ..EventsOptions::default() };
+            let events = docker.events(Some(options)).filter_map(|e| async move { event_of(e) });
+            // Whatever happened while nobody listened must be looked for.
+            let stream = futures::stream::once(async { RuntimeEvent::Resync }).chain(events).boxed();
+            Some((stream, (docker, false)))
+        });
+        connections.flatten().boxed()
+    }
+
+    async fn logs(&self, id: &str, options: &LogOptions) -> Result<BoxStream<'static, Result<Output>>> {
+        let options = LogsOptions {
+            follow: options.follow,
+            stdout: true,
+            stderr: true,
+            since: i32::try_from(options.since.unwrap_or(0)).unwrap_or(0),
+            timestamps: options.timestamps,
+            tail: options.tail.map_or_else(|| "all".to_string(), |n| n.to_string()),
+            ..LogsOptions::default()
+        };
+        Ok(self.docker.logs(id, Some(options)).map(process::output).boxed())
+    }
+
+    async fn exec(&self, id: &str, command: &[String], tty: bool, stdin: bool, user: &str) -> Result<Process> {
+        process::exec(&self.docker, id, command, tty, stdin, user).await
+    }
+
+    async fn attach(&self, id: &str, tty: bool, stdin: bool) -> Result<Process> {
+        process::attach(&self.docker, id, tty, stdin).await
+    }
+
+    async fn connect(&self, info: &ContainerInfo, port: u16) -> Result<Box<dyn Connection>> {
+        let ip = info.ip.clone().ok_or_else(|| RuntimeError::Engine(format!("container {} has no address", info.name)))?;
+        let connecting = tokio::net::TcpStream::connect((ip.as_str(), port));
+        match tokio::time::timeout(Duration::from_secs(LOOK_SECONDS_MAX), connecting).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => Err(RuntimeError::Engine(format!("cannot connect to {ip}:{port}: {error}"))),
+            Err(_) => Err(RuntimeError::Deadline { call: "connect", seconds: LOOK_SECONDS_MAX }),
+        }
+    }
+
+    async fn stats(&self, id: &str) -> Result<Stats> {
+        let options = StatsOptions { stream: false, one_shot: true };
+        let mut stream = self.docker.stats(id, Some(options));
+        let first = call("stats", LOOK_SECONDS_MAX, async { stream.try_next().await }).await?;
+        let Some(stats) = first else { return Ok(Stats::default()) };
+        let cpu = stats.cpu_stats.and_then(|c| c.cpu_usage).and_then(|u| u.total_usage).unwrap_or(0);
+        let memory = stats.memory_stats.and_then(|m| m.usage).unwrap_or(0);
+        Ok(Stats { cpu_usage_ns: cpu, memory_bytes: memory })
+    }
+}
+
+/// Starts and ends of our containers; an error ends this connection, the next one follows.
+fn event_of(event: std::result::Result<bollard::models::EventMessage, Error>) -> Option<RuntimeEvent> {
+    let event = event.ok()?;
+    let actor = event.actor?;
+    let name = actor.attributes.as_ref().and_then(|a| a.get("name")).cloned()?;
+    let action = event.action?;
+    let concerns = matches!(action.as_str(), "die" | "start" | "destroy" | "oom");
+    (name.starts_with(NAME_PREFIX) && concerns).then(|| RuntimeEvent::Container { id: actor.id.unwrap_or_default(), name, action })
+}
