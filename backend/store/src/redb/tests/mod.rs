@@ -19,3 +19,12 @@ fn delete(key: &str) -> Op {
 fn small() -> Options {
     Options { log_bytes_max: 4096, segment_bytes: 1024, durability: Durability::Relaxed, ..Options::default() }
 }
+
+/// Waits until the keeper, which works in the background, has done something.
+async fn eventually(what: &str, done: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !done() {
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "not in time: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}

@@ -87,10 +87,11 @@ fn no_power_cut_loses_an_acknowledged_write() {
         let count = runtime().block_on(async {
             let store = open(&whole).unwrap();
             work(&store, &mut vec![BTreeMap::new()], &mut StdRng::seed_from_u64(seed), COMMITS).await;
+            let made = || whole.names().unwrap().iter().any(|name| name == checkpoint::FILE);
+            eventually("the work is long enough for checkpoints", made).await;
             store.close().await;
             whole.steps()
         });
-        assert!(whole.names().unwrap().iter().any(|name| name == checkpoint::FILE), "the work is long enough for checkpoints");
         assert!(count > 150, "{count} steps are too few to mean anything");
         for cut in 1..=count {
             let context = format!("seed {seed}, power cut at step {cut} of {count}");
