@@ -10,6 +10,7 @@ mod encode;
 mod error;
 mod fanout;
 mod list;
+mod ownership;
 mod patching;
 mod policy;
 mod registry_impl;

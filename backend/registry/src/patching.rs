@@ -1,5 +1,6 @@
 //! The patch formats: JSON patch, JSON merge patch, strategic merge patch, apply.
-use crate::options::Patch;
+use crate::options::{Patch, WriteOptions};
+use crate::ownership;
 use serde_json::Value;
 use shared::kinds::Kind;
 use shared::status::{Reason, Status};
@@ -10,7 +11,7 @@ const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
 const RESULT_BYTES_MAX: usize = 3 << 20;
 
 /// The object as the patch leaves it.
-pub(crate) fn apply(kind: &Kind, current: &Value, patch: &Patch) -> Result<Value, Status> {
+pub(crate) fn apply(kind: &Kind, current: &Value, patch: &Patch, subresource: &str, options: &WriteOptions) -> Result<Value, Status> {
     let mut value = current.clone();
     match patch {
         Patch::Json(operations) => {
@@ -26,9 +27,8 @@ pub(crate) fn apply(kind: &Kind, current: &Value, patch: &Patch) -> Result<Value
             }
         }
         Patch::Merge(patch) => json_patch::merge(&mut value, patch),
-        Patch::Strategic(patch) | Patch::Apply(patch) => {
-            schema::patch::strategic(kind, &mut value, patch).map_err(|e| Status::bad_request(e))?
-        }
+        Patch::Strategic(patch) => schema::patch::strategic(kind, &mut value, patch).map_err(Status::bad_request)?,
+        Patch::Apply(patch) => value = ownership::apply(kind, Some(current), patch, subresource, options)?,
     }
     if !value.is_object() {
         return Err(unprocessable("the patch leaves no object"));

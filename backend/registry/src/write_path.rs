@@ -6,7 +6,7 @@ use crate::error::from_store;
 use crate::object::Object;
 use crate::options::{FieldValidation, Patch, WriteOptions};
 use crate::registry_impl::{Registry, Written};
-use crate::{patching, strategy, views};
+use crate::{ownership, patching, strategy, views};
 use logic::admission::defaults;
 use serde_json::{Map, Value, json};
 use shared::kinds::{Kind, NAMESPACE, POD, SERVICE, Storage};
@@ -101,6 +101,7 @@ impl Registry {
         defaults::apply(kind, &mut value);
         check(kind, &name, validate::create(kind, &value))?;
         self.may_grant(caller, kind, namespace, &value)?;
+        ownership::note(kind, None, &mut value, "", options);
         let key = store::key::object(kind, namespace, &name);
         if self.0.store.get(&key).is_some() {
             return Err(Status::already_exists(kind, &name));
@@ -237,13 +238,16 @@ impl Registry {
             }
             Patch::Json(_) => "",
         };
-        let change = |current: &Value| patching::apply(kind, current, &patch);
-        let outcome = self.change(caller, kind, namespace, name, subresource, asked, &change, options).await;
+        let change = |current: &Value| patching::apply(kind, current, &patch, subresource, options);
+        // An apply notes its owner itself.
+        let applied = WriteOptions { field_manager: None, ..options.clone() };
+        let noted = if matches!(patch, Patch::Apply(_)) { &applied } else { options };
+        let outcome = self.change(caller, kind, namespace, name, subresource, asked, &change, noted).await;
         match (&patch, outcome) {
             (Patch::Apply(body), Err(status)) if status.is_not_found() && subresource.is_empty() => {
-                let mut body = body.clone();
+                let mut body = ownership::apply(kind, None, body, subresource, options)?;
                 body["metadata"]["name"] = json!(name);
-                self.create(caller, kind, namespace, body, options).await
+                self.create(caller, kind, namespace, body, noted).await
             }
             (_, outcome) => outcome,
         }
@@ -312,6 +316,7 @@ impl Registry {
         strategy::drop_nulls(&mut value);
         defaults::apply(kind, &mut value);
         let old = Value::Object(old);
+        ownership::note(kind, Some(&old), &mut value, subresource, options);
         if without_revision(&value) == without_revision(&old) {
             return Ok(Written { object: current.clone(), warnings: Vec::new() });
         }

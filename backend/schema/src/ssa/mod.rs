@@ -50,7 +50,7 @@ pub fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, writer: &Writer
     }
     let typed = type_of(kind);
     let api_version = applied["apiVersion"].as_str().unwrap_or_default().to_string();
-    let mut entries = live.map(managers::read).unwrap_or_default();
+    let mut entries = live.map(|l| owners(kind, typed, l, writer.now)).unwrap_or_default();
     let mut wanted = FieldSet::default();
     typed::collect(typed, applied, &mut wanted, 0);
     strip(&mut wanted, kind, writer.subresource);
@@ -131,6 +131,20 @@ pub fn update(kind: &Kind, live: Option<&Value>, new: &mut Value, writer: &Write
         None => {}
     }
     managers::write(new, entries);
+}
+
+/// The owners of a live object. One that nobody noted owners of belongs to whoever wrote it before the first apply.
+fn owners(kind: &Kind, typed: Typed, live: &Value, now: &str) -> Vec<Entry> {
+    let mut entries = managers::read(live);
+    if entries.is_empty() {
+        let mut fields = FieldSet::default();
+        typed::collect(typed, live, &mut fields, 0);
+        strip(&mut fields, kind, "");
+        let api_version = live["apiVersion"].as_str().unwrap_or_default().to_string();
+        let (manager, subresource) = ("before-first-apply".to_string(), String::new());
+        entries.push(Entry { manager, operation: Operation::Update, api_version, subresource, time: now.into(), fields });
+    }
+    entries
 }
 
 fn type_of(kind: &Kind) -> Typed {

@@ -152,6 +152,16 @@ fn ownership_can_be_reset_and_does_not_grow_without_end() {
 }
 
 #[test]
+fn what_stood_there_before_the_first_apply_has_an_owner_too() {
+    let live = controller(Some(2), "i");
+    let refused = applied(Some(&live), &controller(Some(3), "i"), "me", false).unwrap_err();
+    let wanted = "Apply failed with 1 conflict: conflict with \"before-first-apply\" using v1 at 2026-01-01T00:00:00Z: .spec.replicas";
+    assert_eq!(refused.to_string(), wanted);
+    let same = applied(Some(&live), &live, "me", false).unwrap();
+    assert_eq!(same["metadata"]["managedFields"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn bad_objects_are_refused() {
     let managed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "managedFields": [{"manager": "x"}]}});
     assert_eq!(
