@@ -9,5 +9,6 @@ pub mod objects;
 pub mod quantity;
 pub mod selector;
 pub mod status;
+pub mod table;
 pub mod validate;
 pub mod watch;

@@ -1,2 +1,23 @@
 //! HTTPS in, registry calls out: routes, layers, login, discovery, exec and logs, console assets. No decisions.
+pub mod app;
+pub mod authn;
+pub mod body;
+pub mod ca;
+pub mod error;
+pub mod handlers;
+pub mod kubeconfig;
+mod layers;
+pub mod metrics;
+pub mod negotiate;
+pub mod protobuf;
+pub mod query;
+pub mod respond;
+pub mod router;
+pub mod server;
+pub mod stream;
 pub mod streams;
+mod tls;
+
+pub use app::{App, Check, Peer, Port};
+pub use error::Error;
+pub use server::{Handle, Parts, Server, ServerConfig};

@@ -1,0 +1,68 @@
+//! What every request handler can reach: the registry, the pods' streams, tokens, counters.
+use crate::authn::sessions::Sessions;
+use crate::authn::tokens::Tokens;
+use crate::metrics::Metrics;
+use crate::streams::PodStreams;
+use registry::Registry;
+use registry::caller::{Caller, Identity};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// One named check of `/readyz`.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub name: String,
+    /// `Err` says why it fails.
+    pub result: Result<(), String>,
+}
+
+/// Asks the other parts of the program whether they are ready.
+pub type Readiness = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+/// Shared by all connections.
+pub struct App {
+    pub registry: Registry,
+    pub streams: Arc<dyn PodStreams>,
+    pub tokens: Tokens,
+    pub sessions: Sessions,
+    pub metrics: Metrics,
+    pub readiness: Readiness,
+    /// What clients are told to call, without a slash at the end.
+    pub public_url: String,
+    /// What the console listener serves at `/`.
+    pub console: Option<axum::Router>,
+    /// Cancelled when the server shuts down; ends watches and streams.
+    pub stop: CancellationToken,
+    /// Requests being answered, streams excepted.
+    pub in_flight: Semaphore,
+    /// Ourselves, where the server looks something up in order to answer.
+    pub myself: Caller,
+}
+
+/// Which of the two ports a connection came in on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    Api,
+    Console,
+}
+
+/// What is known of a connection.
+pub struct Peer {
+    pub remote: SocketAddr,
+    pub local: SocketAddr,
+    pub port: Port,
+    /// Of a verified client certificate.
+    pub certificate: Option<Identity>,
+    /// The last caller on this connection and the User-Agent it was made with, so that a busy client costs no allocation.
+    pub last_caller: parking_lot::Mutex<Option<Caller>>,
+}
+
+impl Peer {
+    /// Whether the caller sits on this machine: it comes from loopback or from the very address it called.
+    pub fn is_local(&self) -> bool {
+        let remote = self.remote.ip().to_canonical();
+        remote.is_loopback() || remote == self.local.ip().to_canonical()
+    }
+}
