@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use shared::kinds::KINDS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// The groups and versions that have a document.
 fn group_versions() -> BTreeSet<(&'static str, &'static str)> {
@@ -35,12 +35,15 @@ pub fn index() -> Bytes {
 }
 
 /// Changes whenever any document changes: with it in the URL or as ETag, documents may be cached for good.
-pub fn hash() -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(crate::table::source());
-    hasher.update(env!("CARGO_PKG_VERSION"));
-    hasher.update(format!("{KINDS:?}"));
-    hasher.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+pub fn hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| {
+        let mut hasher = Sha256::new();
+        hasher.update(crate::table::source());
+        hasher.update(env!("CARGO_PKG_VERSION"));
+        hasher.update(format!("{KINDS:?}"));
+        hasher.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+    })
 }
 
 /// The document at `/openapi/v3/api/v1` (group empty) or `/openapi/v3/apis/GROUP/VERSION`, as JSON.

@@ -1,9 +1,14 @@
-//! Which members of an object its kind does not know, which have the wrong type, and what is left when they are dropped.
-use crate::table::{DefinitionId, Field, Type, table};
+//! Which members of an object its kind does not know, and which have the wrong type.
+mod duplicates;
+mod prune;
+
+pub use duplicates::duplicates;
+pub use prune::{prune, prune_named};
+
+use crate::table::{DefinitionId, Type, table};
 use crate::{MAX_DEPTH, scalar};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::kinds::Kind;
-use std::collections::HashSet;
 
 /// At most this many unknown or duplicate members are reported, as Kubernetes does.
 pub const MAX_REPORTED: usize = 100;
@@ -202,157 +207,6 @@ fn go_type(ty: Type) -> String {
     }
 }
 
-/// Drops what decoding into a Go struct and encoding it again would drop: unknown members, nulls, empty optional lists and maps.
-/// Quantities come out in canonical spelling. Call it on objects that [`check_fields`] found without error.
-pub fn prune(kind: &Kind, value: &mut Value) {
-    if let Some(id) = table().by_kind(kind) {
-        prune_object(id, value, 0);
-    }
-}
-
-/// The same for bodies that are no served kind (`Scale`, `Eviction`).
-pub fn prune_named(api_version: &str, kind: &str, value: &mut Value) {
-    if let Some(id) = table().by_api_version(api_version, kind) {
-        prune_object(id, value, 0);
-    }
-}
-
-fn prune_object(id: DefinitionId, value: &mut Value, depth: usize) {
-    let Value::Object(members) = value else { return };
-    if depth > MAX_DEPTH {
-        return;
-    }
-    members.retain(|name, member| match table().field(id, name) {
-        Some(field) => {
-            prune_value(field.ty, member, depth + 1);
-            !dropped(field, member)
-        }
-        None => false,
-    });
-}
-
-/// Would Go leave this member out?
-fn dropped(field: &Field, value: &Value) -> bool {
-    match (field.ty, value) {
-        (_, Value::Null) => true,
-        (Type::List(_), Value::Array(items)) => items.is_empty() && !field.required,
-        (Type::Map(_), Value::Object(members)) => members.is_empty() && !field.required,
-        _ => false,
-    }
-}
-
-fn prune_value(ty: Type, value: &mut Value, depth: usize) {
-    match (ty, value) {
-        (Type::Object(id), value) => prune_object(id, value, depth),
-        (Type::List(item), Value::Array(items)) if depth <= MAX_DEPTH => {
-            for entry in items {
-                fill_null(*item, entry);
-                prune_value(*item, entry, depth + 1);
-            }
-        }
-        (Type::Map(item), Value::Object(members)) if depth <= MAX_DEPTH => {
-            for entry in members.values_mut() {
-                fill_null(*item, entry);
-                prune_value(*item, entry, depth + 1);
-            }
-        }
-        (Type::Quantity, value) => {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            if let Ok(canonical) = scalar::quantity(&text) {
-                *value = Value::String(canonical);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// A null item of a list or map is that type's zero value.
-fn fill_null(ty: Type, value: &mut Value) {
-    if value.is_null() {
-        *value = match ty {
-            Type::Object(_) => Value::Object(Map::new()),
-            Type::Text | Type::Bytes => Value::String(String::new()),
-            Type::Quantity => Value::String("0".into()),
-            Type::Int32 | Type::Int64 => Value::from(0),
-            _ => Value::Null,
-        };
-    }
-}
-
-/// Members that a JSON text names twice: `duplicate field "spec.x"`. Text that is no JSON has none; its parser complains.
-pub fn duplicates(json: &[u8]) -> Vec<String> {
-    let mut scan = Duplicates { found: Vec::new(), path: String::new() };
-    let mut reader = serde_json::Deserializer::from_slice(json);
-    let _ = serde::de::DeserializeSeed::deserialize(&mut scan, &mut reader);
-    scan.found
-}
-
-/// Walks JSON without keeping it. serde_json itself bounds the depth.
-struct Duplicates {
-    found: Vec<String>,
-    path: String,
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for &mut Duplicates {
-    type Value = ();
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> serde::de::Visitor<'de> for &mut Duplicates {
-    type Value = ();
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let back = self.path.len();
-        let mut index = 0;
-        self.path.push_str("[0]");
-        while items.next_element_seed(&mut *self)?.is_some() {
-            index += 1;
-            self.path.truncate(back);
-            self.path.push_str(&format!("[{index}]"));
-        }
-        self.path.truncate(back);
-        Ok(())
-    }
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
-        let back = self.path.len();
-        while let Some(name) = members.next_key::<String>()? {
-            if back > 0 {
-                self.path.push('.');
-            }
-            self.path.push_str(&name);
-            if !seen.insert(name) && self.found.len() < MAX_REPORTED {
-                self.found.push(format!("duplicate field {:?}", self.path));
-            }
-            members.next_value_seed(&mut *self)?;
-            self.path.truncate(back);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,28 +271,6 @@ mod tests {
             report.refusal("v1", "ReplicationController", &[], false).unwrap(),
             "ReplicationController in version \"v1\" cannot be handled as a ReplicationController: json: cannot unmarshal string into Go struct field ReplicationControllerSpec.spec.replicas of type int32"
         );
-    }
-
-    #[test]
-    fn pruning_leaves_what_go_would_leave() {
-        let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "extra": 1,
-            "metadata": {"name": "a", "creationTimestamp": null, "labels": {}, "annotations": {"keep": "", "zero": null}},
-            "spec": {"volumes": [{"name": "v", "emptyDir": {}}], "nope": {}, "containers": [{"name": "c", "command": [], "resources": {"limits": {"cpu": 1, "memory": "1024Ki"}}}]},
-            "status": {}});
-        prune(&kinds::POD, &mut pod);
-        assert_eq!(
-            pod,
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"keep": "", "zero": ""}},
-                "spec": {"volumes": [{"name": "v", "emptyDir": {}}], "containers": [{"name": "c", "resources": {"limits": {"cpu": "1", "memory": "1Mi"}}}]},
-                "status": {}})
-        );
-    }
-
-    #[test]
-    fn duplicate_members_are_found_at_any_depth() {
-        let text = br#"{"a":1,"spec":{"x":1,"y":[{"z":1},{"z":1,"z":2}],"x":{"q":1}},"a":2}"#;
-        assert_eq!(duplicates(text), [r#"duplicate field "spec.y[1].z""#, r#"duplicate field "spec.x""#, r#"duplicate field "a""#]);
-        assert!(duplicates(b"{not json").is_empty());
     }
 
     #[test]
