@@ -1,4 +1,14 @@
 //! What runs on every machine: pod sync, Docker, volumes, probes, service proxy.
+pub mod agent;
 pub mod api;
+mod environment;
+mod events;
+mod feed;
+mod heartbeat;
+mod names;
+mod probes;
 pub mod proxy;
 pub mod runtime;
+mod spec;
+mod volumes;
+mod worker;

@@ -3,7 +3,8 @@ mod create;
 mod process;
 
 use super::{
-    Connection, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError, RuntimeEvent, Stats,
+    Connection, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError,
+    RuntimeEvent, Stats,
 };
 use async_trait::async_trait;
 use bollard::Docker;
@@ -54,7 +55,9 @@ async fn call<T>(name: &'static str, seconds: u64, work: impl Future<Output = st
 
 pub(super) fn translate(error: Error) -> RuntimeError {
     match error {
-        Error::DockerResponseServerError { status_code: 404, message } if message.to_lowercase().contains("no such image") => RuntimeError::ImageMissing(message),
+        Error::DockerResponseServerError { status_code: 404, message } if message.to_lowercase().contains("no such image") => {
+            RuntimeError::ImageMissing(message)
+        }
         Error::DockerResponseServerError { status_code: 404, message } => RuntimeError::NotFound(message),
         Error::DockerResponseServerError { message, .. } => RuntimeError::Engine(message),
         Error::HyperResponseError { .. } | Error::IOError { .. } | Error::SocketNotFoundError(_) | Error::HyperLegacyError { .. } => {
@@ -81,7 +84,13 @@ fn info_of(c: ContainerInspectResponse) -> ContainerInfo {
         image: config.image.unwrap_or_default(),
         image_id: c.image.unwrap_or_default(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
-        state: if running { ContainerState::Running } else if created { ContainerState::Created } else { ContainerState::Exited },
+        state: if running {
+            ContainerState::Running
+        } else if created {
+            ContainerState::Created
+        } else {
+            ContainerState::Exited
+        },
         created_at: c.created.map(|d| d.to_string()).unwrap_or_default(),
         started_at: time(state.started_at),
         finished_at: time(state.finished_at),
@@ -169,7 +178,8 @@ impl Runtime for DockerRuntime {
     }
 
     async fn pull(&self, image: &str) -> Result<()> {
-        let named = if image.rsplit('/').next().unwrap_or(image).contains([':', '@']) { image.to_string() } else { format!("{image}:latest") };
+        let named =
+            if image.rsplit('/').next().unwrap_or(image).contains([':', '@']) { image.to_string() } else { format!("{image}:latest") };
         let options = CreateImageOptions { from_image: Some(named), ..CreateImageOptions::default() };
         let work = self.docker.create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) });
         call("pull", PULL_SECONDS_MAX, work).await

@@ -61,7 +61,12 @@ pub(super) async fn exec(docker: &Docker, id: &str, command: &[String], tty: boo
         }
         Err(RuntimeError::Deadline { call: "exec", seconds: 1 })
     };
-    Ok(Process { stdin: stdin.then_some(Box::new(input) as _), output: until_end(stream.map(output).boxed(), ended), exit: exit.boxed(), resize })
+    Ok(Process {
+        stdin: stdin.then_some(Box::new(input) as _),
+        output: until_end(stream.map(output).boxed(), ended),
+        exit: exit.boxed(),
+        resize,
+    })
 }
 
 pub(super) async fn attach(docker: &Docker, id: &str, tty: bool, stdin: bool) -> Result<Process> {
