@@ -1,1 +1,8 @@
-//! (contract being written)
+//! The whole cluster in one process: chooses the implementations and starts every part.
+pub mod clean;
+pub mod config;
+mod network;
+mod node_api;
+mod streams;
+pub mod telemetry;
+pub mod wiring;

@@ -1,1 +1,61 @@
-fn main() {}
+//! The binary `openshift`: `start`, `ex`, `cli`, `kube`, `version`; and `osc` by its other name.
+use backend::config::{Command, Ex, parse};
+use backend::{clean, telemetry, wiring};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let called = arguments.first().map(|a| a.rsplit('/').next().unwrap_or(a).to_string()).unwrap_or_default();
+    if called == "osc" {
+        return ExitCode::FAILURE;
+    }
+    match arguments.get(1).map(String::as_str) {
+        Some("cli" | "kube" | "kubectl") => {
+            let rest: Vec<String> = std::iter::once("osc".to_string()).chain(arguments[2..].iter().cloned()).collect();
+            return {
+                drop(rest);
+                ExitCode::FAILURE
+            };
+        }
+        // What is not about this host is the client's.
+        Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("clean")) => {
+            return ExitCode::FAILURE;
+        }
+        _ => {}
+    }
+    let command = match parse(arguments) {
+        Ok(command) => command,
+        Err(error) => error.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Start(start) => {
+                telemetry::start(&start.log_level);
+                wiring::run(*start).await
+            }
+            Command::Ex { what: Ex::Clean(options) } => clean::run(&options).await,
+            Command::Version => {
+                println!("openshift v{}\nkubernetes v1.33.0", env!("CARGO_PKG_VERSION"));
+                Ok(())
+            }
+        }
+    });
+    // Blocking work that hangs must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("openshift: {message}");
+    ExitCode::FAILURE
+}

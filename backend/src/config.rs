@@ -1,0 +1,150 @@
+//! The command line of `openshift`, checked once. Every flag has an environment variable.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "openshift",
+    version,
+    about = "A whole container cluster in one binary: Kubernetes' API with OpenShift's projects, on Docker"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start the cluster: API, controllers, scheduler and the node agent of this machine, in the foreground
+    Start(Box<Start>),
+    /// Work on projects, policy and this host (`ex new-project`, `ex policy`, `ex clean`)
+    Ex {
+        #[command(subcommand)]
+        what: Ex,
+    },
+    /// Print the versions
+    Version,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Ex {
+    /// Remove every container, chain and file that the cluster made on this host, and nothing else
+    Clean(Clean),
+}
+
+/// Which container engine runs the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeKind {
+    Docker,
+    Simulated,
+}
+
+/// What programs the kernel with service rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProxyMode {
+    Iptables,
+    None,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Start {
+    /// Address of the API; the console is on the next port
+    #[arg(long, env = "OPENSHIFT_LISTEN", default_value = "https://127.0.0.1:8443", value_parser = parse_url)]
+    pub listen: SocketAddr,
+    /// Address of the console [default: the API's, next port]
+    #[arg(long, env = "OPENSHIFT_CONSOLE_LISTEN", value_parser = parse_url)]
+    pub console_listen: Option<SocketAddr>,
+    /// URL that clients are told [default: https:// and the API's address]
+    #[arg(long, env = "OPENSHIFT_MASTER", default_value = "")]
+    pub master: String,
+    /// Where all state, certificates and keys lie [default: /var/lib/openshift, or below $XDG_DATA_HOME for others than root]
+    #[arg(long, env = "OPENSHIFT_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Name of this node [default: the lower-cased host name]
+    #[arg(long, env = "OPENSHIFT_HOSTNAME")]
+    pub hostname: Option<String>,
+    /// Network of the services' addresses
+    #[arg(long, env = "OPENSHIFT_PORTAL_NET", default_value = "172.30.0.0/16")]
+    pub portal_net: ipnet::Ipv4Net,
+    /// Docker's socket
+    #[arg(long, env = "OPENSHIFT_DOCKER", default_value = "unix:///var/run/docker.sock")]
+    pub docker: String,
+    #[arg(long, env = "OPENSHIFT_RUNTIME", value_enum, default_value = "docker")]
+    pub runtime: RuntimeKind,
+    #[arg(long, env = "OPENSHIFT_PROXY_MODE", value_enum, default_value = "iptables")]
+    pub proxy_mode: ProxyMode,
+    /// Level or filter of the log, such as `info` or `info,node=debug`
+    #[arg(long, env = "OPENSHIFT_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Clean {
+    /// The cluster's data directory, removed with everything in it
+    #[arg(long, env = "OPENSHIFT_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    #[arg(long, env = "OPENSHIFT_DOCKER", default_value = "unix:///var/run/docker.sock")]
+    pub docker: String,
+}
+
+/// Parses the command line; `start all-in-one` and `start master` mean `start`.
+pub fn parse(mut arguments: Vec<String>) -> Result<Command, clap::Error> {
+    if arguments.get(1).map(String::as_str) == Some("start") && matches!(arguments.get(2).map(String::as_str), Some("all-in-one")) {
+        arguments.remove(2);
+    }
+    Cli::try_parse_from(arguments).map(|cli| cli.command)
+}
+
+fn parse_url(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
+    address.parse().map_err(|_| format!("{text:?} is not an address such as https://127.0.0.1:8443"))
+}
+
+impl Start {
+    pub fn console(&self) -> SocketAddr {
+        self.console_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), self.listen.port().wrapping_add(1)))
+    }
+
+    pub fn node_name(&self) -> String {
+        let name = self.hostname.clone().or_else(|| nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()));
+        name.unwrap_or_else(|| "localhost".into()).to_lowercase()
+    }
+}
+
+/// The data directory: as given, or the user's usual place.
+pub fn data_dir(given: Option<&PathBuf>) -> PathBuf {
+    if let Some(dir) = given {
+        return dir.clone();
+    }
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib/openshift");
+    }
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share");
+    base.unwrap_or_else(home).join("openshift")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(words: &[&str]) -> Result<Command, clap::Error> {
+        parse(["openshift", "start"].iter().chain(words).map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn defaults_are_the_fixed_names() {
+        let Ok(Command::Start(s)) = start(&[]) else { panic!("start parses") };
+        assert_eq!((s.listen.to_string().as_str(), s.console().port()), ("127.0.0.1:8443", 8444));
+        assert_eq!(s.portal_net.to_string(), "172.30.0.0/16");
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_what_was_expected() {
+        let error = start(&["--listen=here"]).unwrap_err().to_string();
+        assert!(error.contains("https://127.0.0.1:8443"), "{error}");
+        assert!(start(&["--no-such-flag"]).is_err());
+        assert!(start(&["--portal-net=1.2.3.4/99"]).is_err());
+    }
+}

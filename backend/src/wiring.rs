@@ -1,0 +1,215 @@
+//! Chooses implementations and starts every part, in the order in which they need each other.
+use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
+use crate::network;
+use crate::node_api::LocalApi;
+use crate::streams::LocalStreams;
+use apiserver::{Check, Handle, Parts, Server, ServerConfig};
+use control::{Config as ControlConfig, Control};
+use node::agent::{Agent, AgentConfig};
+use node::proxy::ServiceProxy;
+use node::proxy::iptables::IptablesProxy;
+use node::runtime::Runtime;
+use node::runtime::docker::DockerRuntime;
+use registry::Registry;
+use registry::caller::Caller;
+use shared::kinds::NODE;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use store::Store;
+use store::history::Bounds;
+use store::redb::RedbStore;
+
+/// Pods on one machine; the tests of what people run here end well before.
+const PODS_MAX: i64 = 250;
+/// A silent node is lost after this (Kubernetes' default).
+const NODE_GRACE_SECONDS: i64 = 40;
+/// Ready is announced when it is true, or given up after this.
+const READY_SECONDS_MAX: u64 = 60;
+/// Open requests may finish for this long at the end.
+const STOP_SECONDS_MAX: u64 = 5;
+
+/// A running cluster.
+pub struct Cluster {
+    pub registry: Registry,
+    pub server: Handle,
+    pub node_name: String,
+    store: Arc<dyn Store>,
+    streams: Arc<LocalStreams>,
+    control: Option<Control>,
+}
+
+impl Cluster {
+    /// Stops the server and all loops, and closes the store. Containers and service rules stay.
+    pub async fn stop(mut self) {
+        self.streams.stop();
+        self.control.take();
+        let _ = tokio::time::timeout(Duration::from_secs(STOP_SECONDS_MAX), self.server.shutdown()).await;
+        self.store.close().await;
+    }
+}
+
+/// Runs the cluster in the foreground until a signal.
+pub async fn run(config: Start) -> Result<(), String> {
+    let began = Instant::now();
+    let cluster = start(&config).await?;
+    let console = cluster.server.console_address;
+    announce(&cluster, console, began).await;
+    wait_for_signal().await;
+    tracing::info!("stopping; containers keep running");
+    cluster.stop().await;
+    Ok(())
+}
+
+/// Starts everything; returns when the API answers.
+pub async fn start(config: &Start) -> Result<Cluster, String> {
+    let dir = data_dir(config.data_dir.as_ref());
+    make_private(&dir)?;
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&dir.join("store"), Bounds::default()).map_err(|e| e.to_string())?);
+    let registry = Registry::new(store.clone(), registry::Config { portal_net: config.portal_net });
+    let node_name = config.node_name();
+    let streams = Arc::new(LocalStreams::default());
+    let bootstrapped = Arc::new(AtomicBool::new(false));
+    let server = serve(config, &dir, &registry, &streams, &bootstrapped, &node_name).await?;
+    let api_address = address_for_pods(&server);
+    let control_config = ControlConfig {
+        api_address,
+        kubernetes_ips: first_two(config.portal_net),
+        ca_pem: server.authority.ca_pem().to_string(),
+        node_grace_seconds: NODE_GRACE_SECONDS,
+    };
+    let control = Control::start(registry.clone(), control_config)
+        .await
+        .map_err(|s| format!("the cluster's first objects could not be made: {s}"))?;
+    bootstrapped.store(true, Ordering::Release);
+    let cluster = Cluster { registry, server, node_name, store, streams, control: Some(control) };
+    start_node(config, &dir, &cluster)?;
+    Ok(cluster)
+}
+
+fn make_private(dir: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let fail = |e: std::io::Error| format!("the data directory {} cannot be used: {e}", dir.display());
+    std::fs::create_dir_all(dir).map_err(fail)?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711)).map_err(fail)
+}
+
+fn first_two(net: ipnet::Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    let base = u32::from(net.network());
+    (Ipv4Addr::from(base + 1), Ipv4Addr::from(base + 2))
+}
+
+async fn serve(
+    config: &Start,
+    dir: &Path,
+    registry: &Registry,
+    streams: &Arc<LocalStreams>,
+    bootstrapped: &Arc<AtomicBool>,
+    node: &str,
+) -> Result<Handle, String> {
+    let bridge = network::docker_bridge();
+    let mut listen = vec![config.listen];
+    // Pods reach the API by the bridge; nothing outside this host does, unless told otherwise.
+    if let Some(bridge) = bridge.filter(|_| config.listen.ip().is_loopback() && config.listen.port() != 0) {
+        listen.push(SocketAddr::new(bridge.addr().into(), config.listen.port()));
+    }
+    let (_, service_ip) = first_two(config.portal_net);
+    let mut sans = vec![service_ip.to_string(), node.to_string()];
+    sans.extend(bridge.map(|b| b.addr().to_string()));
+    let server = ServerConfig {
+        listen,
+        console_listen: Some(if config.listen.port() == 0 { SocketAddr::new(config.listen.ip(), 0) } else { config.console() }),
+        data_dir: dir.to_path_buf(),
+        hostname: node.to_string(),
+        sans,
+        public_url: config.master.clone(),
+    };
+    let done = bootstrapped.clone();
+    let readiness = Arc::new(move || {
+        let result = if done.load(Ordering::Acquire) { Ok(()) } else { Err("the cluster's first objects are being made".to_string()) };
+        vec![Check { name: "bootstrap".into(), result }]
+    });
+    let parts = Parts { registry: registry.clone(), streams: streams.clone(), readiness, console: None };
+    Server::bind(server, parts).await.map_err(|e| format!("the API server cannot start: {e}"))
+}
+
+/// The address behind the `kubernetes` service.
+fn address_for_pods(server: &Handle) -> SocketAddr {
+    let port = server.address.port();
+    if !server.address.ip().is_loopback() && !server.address.ip().is_unspecified() {
+        return server.address;
+    }
+    let bridge = network::docker_bridge().map(|b| b.addr());
+    let ip = bridge.or_else(network::primary_address).unwrap_or(Ipv4Addr::new(172, 17, 0, 1));
+    SocketAddr::new(ip.into(), port)
+}
+
+/// Starts the agent of this machine in the background: the API must not wait for Docker.
+fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), String> {
+    let runtime: Arc<dyn Runtime> = match config.runtime {
+        RuntimeKind::Docker => Arc::new(DockerRuntime::connect(&config.docker).map_err(|e| e.to_string())?),
+        RuntimeKind::Simulated => return Err("--runtime=simulated: the simulated engine is not built into this version".into()),
+    };
+    let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_else(|| "172.17.0.0/16".into());
+    let proxy: Option<Arc<dyn ServiceProxy>> = match config.proxy_mode {
+        ProxyMode::Iptables => Some(Arc::new(IptablesProxy::new(&bridge))),
+        ProxyMode::None => None,
+    };
+    let agent =
+        AgentConfig { node_name: cluster.node_name.clone(), address: "127.0.0.1".into(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
+    let api = Arc::new(LocalApi::new(cluster.registry.clone(), cluster.server.app.clone(), &cluster.node_name));
+    let (streams, registry) = (cluster.streams.clone(), cluster.registry.clone());
+    tokio::spawn(async move {
+        load_images(&*runtime).await;
+        let agent = Agent::start(agent, api, runtime, proxy).await;
+        streams.set(agent, registry);
+    });
+    Ok(())
+}
+
+/// The two images that the tutorial needs, made from our own programs where they are absent.
+async fn load_images(runtime: &dyn Runtime) {
+    let both = [&images::POD, &images::HELLO_OPENSHIFT];
+    let loads = both.map(|image| async move {
+        let outcome = runtime.load_image(image.name, image.root(), &[image.program.to_string()]).await;
+        if let Err(error) = outcome {
+            tracing::warn!(image = image.name, %error, "image not loaded");
+        }
+    });
+    futures::future::join_all(loads).await;
+}
+
+/// Says when the node is ready, where things are, and what to try first.
+async fn announce(cluster: &Cluster, console: Option<SocketAddr>, began: Instant) {
+    let caller = Caller::system("announcement");
+    let ready = || {
+        let node = cluster.registry.get(&caller, &NODE, None, &cluster.node_name).ok()?;
+        let status = node.value();
+        let conditions = status["status"]["conditions"].as_array()?.clone();
+        conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True").then_some(())
+    };
+    while ready().is_none() {
+        if began.elapsed() > Duration::from_secs(READY_SECONDS_MAX) {
+            tracing::warn!(node = cluster.node_name, "the API serves, but this node is not ready: is Docker running?");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let console = console.map(|c| format!("https://{c}/")).unwrap_or_default();
+    println!("ready after {} ms: API {}, console {console}", began.elapsed().as_millis(), cluster.server.app.public_url);
+    println!("try:  osc get minions");
+    println!("      openshift ex new-project hack --display-name=\"Hack Night\" --admin=anypassword:admin");
+    println!("      osc create -n hack -f examples/hello-openshift/hello-pod.json");
+    println!("      kubectl --kubeconfig {} get nodes", cluster.server.admin_kubeconfig.display());
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
