@@ -103,7 +103,9 @@ pub fn update(kind: &Kind, live: Option<&Value>, new: &mut Value, writer: &Write
         return;
     }
     let typed = type_of(kind);
-    let mut entries = live.map(managers::read).unwrap_or_default();
+    // A client may edit the owners themselves, as kubectl does when it moves from client-side to server-side apply.
+    let given = if writer.subresource.is_empty() { managers::read(new) } else { Vec::new() };
+    let mut entries = if given.is_empty() { live.map(managers::read).unwrap_or_default() } else { given };
     let nothing = Value::Object(serde_json::Map::new());
     let mut difference = typed::compare(typed, live.unwrap_or(&nothing), new);
     strip(&mut difference.changed, kind, writer.subresource);

@@ -133,6 +133,21 @@ fn status_and_spec_have_their_own_owners() {
 }
 
 #[test]
+fn owners_can_be_edited_and_are_kept_by_those_who_do_not_send_them() {
+    let mut live = controller(Some(2), "i");
+    update(&kinds::REPLICATION_CONTROLLER, None, &mut live, &writer("kubectl-client-side-apply"));
+    let mut moved = live.clone();
+    moved["metadata"]["managedFields"][0]["manager"] = json!("kubectl");
+    moved["metadata"]["managedFields"][0]["operation"] = json!("Apply");
+    let wanted = moved.clone();
+    update(&kinds::REPLICATION_CONTROLLER, Some(&live), &mut moved, &writer("kubectl"));
+    assert_eq!(moved, wanted);
+    let mut silent = controller(Some(2), "i");
+    update(&kinds::REPLICATION_CONTROLLER, Some(&moved), &mut silent, &writer("kubectl-replace"));
+    assert_eq!(silent, wanted);
+}
+
+#[test]
 fn ownership_can_be_reset_and_does_not_grow_without_end() {
     let mut live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {}});
     for n in 0..30 {
