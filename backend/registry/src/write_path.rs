@@ -444,9 +444,8 @@ fn fields(kind: &Kind, object: &mut Map<String, Value>, options: &WriteOptions) 
     if let Some(why) = report.refusal(&kind.api_version(), kind.kind, &[], strict) {
         return Err(Status::bad_request(why));
     }
-    if !report.unknown.is_empty() {
-        schema::validate::prune(kind, &mut value);
-    }
+    // Always: quantities come out in canonical spelling, and what Go leaves out is left out.
+    schema::validate::prune(kind, &mut value);
     if let Value::Object(map) = value {
         *object = map;
     }
