@@ -1,0 +1,37 @@
+# The two commands that matter: `make run` and `make test`. Both set up what is missing first.
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+CARGO ?= cargo
+BIN := $(or $(CARGO_TARGET_DIR),target)/release
+
+.PHONY: run build setup test unit e2e check bench clean-cluster
+
+run: setup build
+	$(BIN)/openshift start $(ARGS)
+
+setup:
+	@scripts/setup.sh
+
+build:
+	$(CARGO) build --release --workspace --all-features
+	@ln -sf openshift $(BIN)/osc
+
+test: setup check unit e2e
+
+# Everything that needs no engine; the kernel's rules are tested in network namespaces of their own.
+unit:
+	$(CARGO) test --release --workspace --all-features
+
+# Whole clusters on the real engine: the tutorial, word for word.
+e2e: build
+	tests/tutorial/run.sh $(BIN)
+
+check:
+	$(CARGO) fmt --all --check
+
+bench: setup build
+	$(CARGO) bench -p store --profile release --bench durable
+	tests/bench/run.sh $(BIN)
+
+clean-cluster: build
+	$(BIN)/openshift ex clean
