@@ -62,7 +62,8 @@ async fn every_kubectl_here_does_its_daily_work() {
     for binary in kubectls() {
         let cluster = Cluster::start().await;
         let k = Kubectl { binary, cluster: &cluster };
-        assert!(k.run(&["version"], "").await.contains("Server Version: v1.33"));
+        let version = k.run(&["version"], "").await;
+        assert!(version.contains("Server Version") && version.contains("33"), "{version}");
         assert!(k.run(&["api-resources"], "").await.contains("replicationcontrollers"));
         assert!(k.run(&["create", "-f", "-"], POD).await.contains("pod/web created"));
         let wide = k.run(&["get", "pods", "-o", "wide"], "").await;
@@ -100,10 +101,16 @@ async fn every_kubectl_here_streams() {
         assert!(echo.contains("hello there\n") && echo.contains("to stderr\n"), "{echo}");
         let (code, text) = k.try_run(&["exec", "web", "--", "exit", "3"], "").await;
         assert_eq!(code, 3, "{:?}: {text}", k.binary);
+        let running = cluster.url("/api/v1/namespaces/default/pods/web/status");
+        let running = cluster.admin.patch(running).header("content-type", "application/merge-patch+json");
+        assert_eq!(harness::answer(running.body(r#"{"status":{"phase":"Running"}}"#)).await.0, 200);
         let mut child = k.command(&["port-forward", "pod/web", ":80"]).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(std::time::Duration::from_secs(20), lines.next_line()).await.expect("it forwards").unwrap();
-        let line = line.unwrap_or_default();
+        let Some(line) = line else {
+            let output = child.wait_with_output().await.unwrap();
+            panic!("{:?} forwards nothing: {}", k.binary, String::from_utf8_lossy(&output.stderr));
+        };
         let port = line.split("127.0.0.1:").nth(1).and_then(|r| r.split(' ').next()).unwrap_or_else(|| panic!("{:?}: {line}", k.binary));
         for _ in 0..3 {
             let mut connection = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();

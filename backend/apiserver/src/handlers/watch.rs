@@ -178,7 +178,7 @@ impl Stream {
                 }
             }
         }
-        let _ = socket.send(Message::Close(None)).await;
+        let _ = socket.send(crate::stream::goodbye()).await;
     }
 }
 

@@ -2,7 +2,7 @@
 use super::command::{Input, Outcome, Sink, parse_size};
 use crate::streams::Output;
 use async_trait::async_trait;
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -61,6 +61,11 @@ impl Dialect {
         }
         Some((channel, bytes.slice(1..)))
     }
+}
+
+/// The end of a stream that went as it should: clients take a close without a code for an accident.
+pub fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))
 }
 
 /// The sending half of a client's WebSocket.
@@ -131,7 +136,7 @@ impl Sink for Channels {
         if !text.is_empty() {
             let _ = self.socket.send(self.dialect.encode(ERROR, text.as_bytes())).await;
         }
-        let _ = self.socket.send(Message::Close(None)).await;
+        let _ = self.socket.send(goodbye()).await;
     }
 }
 

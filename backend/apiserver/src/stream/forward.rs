@@ -1,5 +1,5 @@
 //! port-forward: pairs of SPDY streams, or pairs of WebSocket channels, to ports of a pod.
-use super::channels::Dialect;
+use super::channels::{Dialect, goodbye};
 use super::spdy::{self, Stream};
 use crate::streams::{Connection, PodStreams, Target};
 use axum::extract::ws::{Message, WebSocket};
@@ -139,7 +139,7 @@ pub async fn tunnel(socket: WebSocket, pods: Arc<dyn PodStreams>, target: Target
                 Ok(_) => {}
             }
         }
-        let _ = sink.send(Message::Close(None)).await;
+        let _ = sink.send(goodbye()).await;
     };
     tokio::select! {
         () = inward => {}

@@ -5,6 +5,8 @@ mod forward;
 mod over_spdy;
 mod spdy;
 
+pub use channels::goodbye;
+
 use crate::handlers::Call;
 use crate::query::Query;
 use crate::respond::Response;
