@@ -199,3 +199,17 @@ async fn discovery_speaks_old_and_new() {
     let metrics = c.admin.get(c.url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("apiserver_request_total"), "{metrics}");
 }
+
+#[tokio::test]
+async fn a_pods_web_server_is_reached_through_the_api() {
+    let c = Cluster::start().await;
+    c.pod("web").await;
+    let url = c.url("/api/v1/namespaces/default/pods/web:8080/proxy/a%2Fb/c/?x=1");
+    let answer = c.admin.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().get("set-cookie").is_none() && answer.headers().contains_key("content-security-policy"));
+    assert_eq!(answer.text().await.unwrap(), "GET /a%2Fb/c/?x=1 HTTP/1.1 secret=false");
+    let (code, refused) = harness::answer(c.nobody.get(c.url("/api/v1/namespaces/default/pods/web:8080/proxy/"))).await;
+    assert_eq!(code, 403, "{refused}");
+    assert_eq!(c.get("/api/v1/namespaces/default/pods/web:1/proxy/").await.0, 503);
+}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// How long a login lasts, in seconds.
-pub const LIFETIME: i64 = 24 * 3600;
+pub const LIFETIME: i64 = 3600;
 /// Beyond this many the oldest login ends.
 const SESSIONS_MAX: usize = 10_000;
 /// Random bytes of a token.

@@ -6,6 +6,7 @@ pub mod list_body;
 pub mod objects;
 pub mod openapi;
 pub mod pods;
+pub mod proxy;
 pub mod reviews;
 pub mod scale;
 pub mod subresources;

@@ -1,6 +1,6 @@
 //! Reads and writes objects of every kind: one handler for all, by method and what the path names.
 use super::list_body::ListBody;
-use super::{Call, pods, reviews, scale, subresources, table, token, watch};
+use super::{Call, pods, proxy, reviews, scale, subresources, table, token, watch};
 use crate::body::{self, Media};
 use crate::negotiate::{self, Form};
 use crate::query::Query;
@@ -32,6 +32,7 @@ pub async fn serve(call: Call, target: Resource) -> Result<Response, Status> {
         "binding" => return subresources::binding(call, target).await,
         "eviction" => return subresources::eviction(call, target).await,
         "token" => return token::request(call, target).await,
+        "proxy" => return proxy::serve(call, target).await,
         _ => return pods::serve(call, target).await,
     }
     let named = target.name.is_some();

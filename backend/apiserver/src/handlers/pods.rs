@@ -48,7 +48,7 @@ pub async fn serve(call: Call, target: Resource) -> Result<Response, Status> {
 }
 
 /// Where a container runs; an empty name means the only one, or the one that the pod's annotation names.
-fn target_of(pod: &Pod, container: &str) -> Result<Target, Status> {
+pub(super) fn target_of(pod: &Pod, container: &str) -> Result<Target, Status> {
     let meta = &pod.metadata;
     let all: Vec<&str> = pod.spec.containers.iter().chain(&pod.spec.init_containers).map(|c| c.name.as_str()).collect();
     let default = meta.annotations.get(DEFAULT_CONTAINER).map(String::as_str).filter(|d| all.contains(d));

@@ -60,6 +60,17 @@ impl PodStreams for FakePods {
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         tokio::spawn(async move {
             let mut buffer = vec![0; 4096];
+            if port == 8080 {
+                // Answers any request with its first line, as a small web server.
+                let n = theirs.read(&mut buffer).await.unwrap_or(0);
+                let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                let asked = text.lines().next().unwrap_or_default();
+                let secret = text.to_ascii_lowercase().contains("authorization");
+                let body = format!("{asked} secret={secret}");
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nset-cookie: a=b\r\n\r\n{body}", body.len());
+                let _ = theirs.write_all(answer.as_bytes()).await;
+                return;
+            }
             while let Ok(n) = theirs.read(&mut buffer).await {
                 if n == 0 || theirs.write_all(&buffer[..n]).await.is_err() {
                     return;
