@@ -37,6 +37,8 @@ struct Stream {
     kind: &'static Kind,
     watch: registry::Watch,
     form: Form,
+    /// Set when the watch came through a URL of 2015.
+    old: Option<super::legacy::OldForm>,
     tables: Tables,
     /// Whether the client asked for bookmarks; the one that ends the initial events is always sent.
     bookmarks: bool,
@@ -85,6 +87,7 @@ pub async fn serve(mut call: Call, target: Resource, query: &Query) -> Result<Re
         watch,
         tables: Tables::new(target.kind, query),
         form,
+        old: call.parts.extensions.get().copied(),
         bookmarks: options.bookmarks,
         deadline: Instant::now() + lasts,
         over: false,
@@ -145,7 +148,11 @@ impl Stream {
 
     fn fail(&mut self, status: &Status, out: &mut BytesMut) {
         self.over = true;
-        line("ERROR", &serde_json::to_vec(status).expect("a Status is JSON"), out);
+        let mut bytes = serde_json::to_vec(status).expect("a Status is JSON");
+        if let Some(old) = self.old.and_then(|old| old.translate(&bytes).ok()) {
+            bytes = old;
+        }
+        line("ERROR", &bytes, out);
     }
 
     fn document(&mut self, item: &WatchItem) -> Result<Bytes, Status> {
@@ -153,6 +160,9 @@ impl Stream {
             Some(object) => object.bytes(),
             None => bookmark(self.kind, item).into(),
         };
+        if let Some(old) = self.old {
+            return old.translate(&bytes).map(Into::into);
+        }
         match self.form {
             Form::Table { version } => self.tables.event(version, item.object.as_ref(), &bytes),
             Form::Metadata => super::table::metadata_of(&bytes),
