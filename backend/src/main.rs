@@ -10,19 +10,16 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let called = arguments.first().map(|a| a.rsplit('/').next().unwrap_or(a).to_string()).unwrap_or_default();
     if called == "osc" {
-        return ExitCode::FAILURE;
+        return shared::client::cli::run(&arguments);
     }
     match arguments.get(1).map(String::as_str) {
         Some("cli" | "kube" | "kubectl") => {
             let rest: Vec<String> = std::iter::once("osc".to_string()).chain(arguments[2..].iter().cloned()).collect();
-            return {
-                drop(rest);
-                ExitCode::FAILURE
-            };
+            return shared::client::cli::run(&rest);
         }
         // What is not about this host is the client's.
         Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("clean")) => {
-            return ExitCode::FAILURE;
+            return shared::client::cli::run_ex(&arguments[1..]);
         }
         _ => {}
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here opens a socket, reads a clock or knows a web framework, unless feature `cli` is on, which adds the
 //! client library. Without it this package compiles to WASM and is what the console shares with the server.
+#[cfg(feature = "cli")]
+pub mod client;
 pub mod kinds;
 pub mod legacy;
 pub mod meta;

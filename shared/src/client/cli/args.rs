@@ -1,0 +1,290 @@
+//! The words and flags of the client, and nothing of what they do.
+use super::super::config::Overrides;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Parser, Debug)]
+#[command(name = "osc", about = "OpenShift Client: work on the objects of a cluster", disable_version_flag = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Parser, Debug)]
+#[command(name = "ex", about = "Work on projects and policy", disable_version_flag = true)]
+pub(super) struct ExCli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: ExCommand,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Global {
+    /// Namespace (project) to work in
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+    /// Kubeconfig file
+    #[arg(long, global = true)]
+    kubeconfig: Option<PathBuf>,
+    #[arg(long, global = true)]
+    context: Option<String>,
+    #[arg(long, global = true)]
+    cluster: Option<String>,
+    #[arg(long, global = true)]
+    user: Option<String>,
+    /// Address of the API server
+    #[arg(long, global = true)]
+    server: Option<String>,
+    #[arg(long, global = true)]
+    token: Option<String>,
+    #[arg(long, global = true)]
+    username: Option<String>,
+    #[arg(long, global = true)]
+    password: Option<String>,
+    #[arg(long, global = true)]
+    certificate_authority: Option<PathBuf>,
+    #[arg(long, global = true)]
+    client_certificate: Option<PathBuf>,
+    #[arg(long, global = true)]
+    client_key: Option<PathBuf>,
+    /// Do not check the server's certificate
+    #[arg(long, global = true)]
+    insecure_skip_tls_verify: bool,
+}
+
+impl Global {
+    pub(super) fn overrides(&self) -> Overrides {
+        let g = self.clone();
+        Overrides {
+            kubeconfig: g.kubeconfig,
+            context: g.context,
+            cluster: g.cluster,
+            user: g.user,
+            namespace: g.namespace,
+            server: g.server,
+            token: g.token,
+            username: g.username,
+            password: g.password,
+            certificate_authority: g.certificate_authority,
+            client_certificate: g.client_certificate,
+            client_key: g.client_key,
+            insecure: g.insecure_skip_tls_verify,
+        }
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Show objects as a table, JSON, YAML or by a template
+    Get(GetArgs),
+    /// Create objects from files, standard input or a URL; prints one name a line
+    Create(CreateArgs),
+    /// As create
+    #[command(hide = true)]
+    Apply(CreateArgs),
+    /// Replace objects from files, or change one with --patch; prints one name a line
+    Update(UpdateArgs),
+    #[command(hide = true)]
+    Replace(UpdateArgs),
+    /// Delete objects by file, name or label; prints one name a line
+    Delete(DeleteArgs),
+    /// Change an object by a merge patch
+    Patch(UpdateArgs),
+    /// Show an object with what belongs to it
+    Describe(Words),
+    /// Print the log of a pod's container
+    Log(LogArgs),
+    #[command(hide = true)]
+    Logs(LogArgs),
+    /// Set or remove (KEY-) labels
+    Label(LabelArgs),
+    /// Set or remove (KEY-) annotations
+    Annotate(LabelArgs),
+    /// Set the number of replicas of a controller
+    Resize(ScaleArgs),
+    /// As resize
+    Scale(ScaleArgs),
+    /// Create a project, with an administrator if named
+    NewProject(NewProjectArgs),
+    /// List the projects that you may see
+    Projects,
+    /// Print who you are
+    Whoami,
+    /// List the kinds of objects
+    ApiResources,
+    /// Print the versions of client and server
+    Version,
+    /// List the flags that every command takes
+    Options,
+    /// Print a completion script
+    Completion { shell: clap_complete::Shell },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ExCommand {
+    /// Create a project, with an administrator if named
+    NewProject(NewProjectArgs),
+    /// Grant and take back roles in a project (-n)
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum PolicyCommand {
+    AddUser {
+        role: String,
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    AddGroup {
+        role: String,
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    RemoveUser {
+        role: String,
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    RemoveGroup {
+        role: String,
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Files {
+    /// File, directory, URL, or - for standard input
+    #[arg(short, long)]
+    pub(super) filename: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CreateArgs {
+    #[command(flatten)]
+    pub(super) files: Files,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Words {
+    /// RESOURCE NAME…, RESOURCE/NAME…
+    #[arg(required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct GetArgs {
+    /// RESOURCE[,RESOURCE…] [NAME…] or RESOURCE/NAME…
+    #[arg(required = true)]
+    pub(super) words: Vec<String>,
+    /// json, yaml, wide, name, template, templatefile, go-template=…, jsonpath=…, custom-columns=…
+    #[arg(short, long, default_value = "")]
+    pub(super) output: String,
+    /// Go template, or its file with -o templatefile
+    #[arg(short, long)]
+    pub(super) template: Option<String>,
+    /// v1beta1, v1beta2, v1beta3 or v1 for -o json, yaml and template [default: v1beta1 for kinds of that time]
+    #[arg(long)]
+    pub(super) output_version: Option<String>,
+    #[arg(short = 'l', long)]
+    pub(super) selector: Option<String>,
+    /// Field selector
+    #[arg(long, alias = "field-selector")]
+    pub(super) fields: Option<String>,
+    #[arg(long)]
+    pub(super) no_headers: bool,
+    #[arg(short = 'A', long)]
+    pub(super) all_namespaces: bool,
+    /// Sort by a JSONPath
+    #[arg(long)]
+    pub(super) sort_by: Option<String>,
+    /// After the list, print changes as they come
+    #[arg(short, long)]
+    pub(super) watch: bool,
+    /// Print changes only
+    #[arg(long)]
+    pub(super) watch_only: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct UpdateArgs {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// RESOURCE NAME for --patch
+    pub(super) words: Vec<String>,
+    /// Merge patch, JSON
+    #[arg(short, long)]
+    pub(super) patch: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    pub(super) files: Files,
+    pub(super) words: Vec<String>,
+    #[arg(short = 'l', long)]
+    pub(super) selector: Option<String>,
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Seconds that a pod gets to stop; -1 means its own
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
+    pub(super) grace_period: i64,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct LogArgs {
+    pub(super) pod: String,
+    pub(super) container: Option<String>,
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    #[arg(short = 'c', long = "container")]
+    pub(super) container_flag: Option<String>,
+    #[arg(long)]
+    pub(super) previous: bool,
+    #[arg(long)]
+    pub(super) tail: Option<u64>,
+    #[arg(long)]
+    pub(super) timestamps: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct LabelArgs {
+    /// RESOURCE NAME KEY=VALUE… KEY-…
+    #[arg(required = true)]
+    pub(super) words: Vec<String>,
+    /// Replace values that are set already
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ScaleArgs {
+    #[arg(long)]
+    pub(super) replicas: u32,
+    /// RESOURCE NAME or RESOURCE/NAME
+    #[arg(required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct NewProjectArgs {
+    pub(super) name: String,
+    #[arg(long, default_value = "")]
+    pub(super) display_name: String,
+    #[arg(long, default_value = "")]
+    pub(super) description: String,
+    /// User who administers the project, such as anypassword:admin
+    #[arg(long)]
+    pub(super) admin: Option<String>,
+    #[arg(long, default_value = "admin")]
+    pub(super) admin_role: String,
+    /// Where the era kept its global roles; accepted for its commands' sake
+    #[arg(long, hide = true, default_value = "master")]
+    master_policy_namespace: String,
+}

@@ -1,0 +1,100 @@
+//! The command tree of `osc`, `openshift cli` and `openshift ex`: flags first, then one file a family of verbs.
+mod args;
+mod get;
+mod inspect;
+mod projects;
+mod write;
+
+use super::http::Client;
+use super::{ClientError, Result, config};
+use args::{Cli, Command, ExCli, ExCommand, PolicyCommand};
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// Runs `osc` with these arguments (the first is the program's name).
+pub fn run(arguments: &[String]) -> ExitCode {
+    finish(Cli::try_parse_from(arguments), |cli| async move { osc(cli).await })
+}
+
+/// Runs `openshift ex …` (the first argument is `ex`).
+pub fn run_ex(arguments: &[String]) -> ExitCode {
+    finish(ExCli::try_parse_from(arguments), |cli| async move { ex(cli).await })
+}
+
+fn finish<T, F: Future<Output = Result<()>>>(parsed: std::result::Result<T, clap::Error>, work: impl FnOnce(T) -> F) -> ExitCode {
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    // One thread is enough for one conversation, and starts fastest.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&ClientError::usage(format!("cannot start: {error}"))),
+    };
+    match runtime.block_on(work(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ClientError::Exit(code)) => ExitCode::from(code),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &ClientError) -> ExitCode {
+    eprintln!("Error: {error}");
+    ExitCode::FAILURE
+}
+
+/// Writes to stdout; a reader that went away (`| head`) ends the program quietly.
+pub(crate) fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ClientError::Exit(0)),
+        Err(error) => Err(ClientError::usage(format!("cannot write: {error}"))),
+    }
+}
+
+async fn osc(cli: Cli) -> Result<()> {
+    let connect = || Client::new(config::load(&cli.global.overrides())?);
+    match cli.command {
+        Command::Get(a) => get::run(&connect()?, a).await,
+        Command::Create(a) | Command::Apply(a) => write::create(&connect()?, &a.files.filename).await,
+        Command::Update(a) | Command::Replace(a) => write::update(&connect()?, a).await,
+        Command::Delete(a) => write::delete(&connect()?, a).await,
+        Command::Patch(a) => write::patch(&connect()?, a).await,
+        Command::Describe(a) => inspect::describe(&connect()?, &a.words).await,
+        Command::Log(a) | Command::Logs(a) => inspect::logs(&connect()?, a).await,
+        Command::Label(a) => write::label(&connect()?, a, "labels").await,
+        Command::Annotate(a) => write::label(&connect()?, a, "annotations").await,
+        Command::Resize(a) | Command::Scale(a) => write::scale(&connect()?, a).await,
+        Command::NewProject(a) => projects::new_project(&connect()?, a).await,
+        Command::Projects => projects::list(&connect()?).await,
+        Command::Whoami => projects::whoami(&connect()?).await,
+        Command::ApiResources => inspect::api_resources(),
+        Command::Version => inspect::version(connect().ok()).await,
+        Command::Options => inspect::options(),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "osc", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+async fn ex(cli: ExCli) -> Result<()> {
+    let client = Client::new(config::load(&cli.global.overrides())?)?;
+    match cli.command {
+        ExCommand::NewProject(a) => projects::new_project(&client, a).await,
+        ExCommand::Policy { command } => {
+            let namespace = client.target.namespace.clone();
+            match command {
+                PolicyCommand::AddUser { role, names } => projects::bind(&client, &namespace, &role, "User", &names).await,
+                PolicyCommand::AddGroup { role, names } => projects::bind(&client, &namespace, &role, "Group", &names).await,
+                PolicyCommand::RemoveUser { role, names } => projects::unbind(&client, &namespace, &role, "User", &names).await,
+                PolicyCommand::RemoveGroup { role, names } => projects::unbind(&client, &namespace, &role, "Group", &names).await,
+            }
+        }
+    }
+}
