@@ -29,9 +29,8 @@ e2e: build
 check:
 	$(CARGO) fmt --all --check
 
-bench: setup build
+bench: setup
 	$(CARGO) bench -p store --profile release --bench durable
-	tests/bench/run.sh $(BIN)
 
 clean-cluster: build
 	$(BIN)/openshift ex clean

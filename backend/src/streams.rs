@@ -10,7 +10,7 @@ use registry::Registry;
 use shared::kinds::POD;
 use shared::status::Status;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// The agent comes to be after the API server: until then there is nothing to stream.
 #[derive(Default)]

@@ -314,7 +314,10 @@ impl Registry {
         };
         let mut value = Value::Object(new);
         strategy::drop_nulls(&mut value);
-        defaults::apply(kind, &mut value);
+        if subresource != "finalize" {
+            // Not here: it would put the finalizer back that is being taken away.
+            defaults::apply(kind, &mut value);
+        }
         let old = Value::Object(old);
         ownership::note(kind, Some(&old), &mut value, subresource, options);
         if without_revision(&value) == without_revision(&old) {
