@@ -217,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn printing_and_parsing_again_gives_the_same_amount(n in any::<i64>(), i in 0usize..10) {
+        fn printing_and_parsing_again_gives_the_same_amount(n in any::<i64>(), i in 0usize..9) {
             let text = format!("{}{}", n / 1_000_000, DECIMAL[i].0);
             let q: Quantity = text.parse().unwrap();
             prop_assert_eq!(q.to_string().parse::<Quantity>().unwrap(), q);
