@@ -14,7 +14,7 @@ passed=0
 finish() {
   status=$?
   [ $status -eq 0 ] || { echo "--- server log"; tail -40 "$work/server.log"; }
-  kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true; fi
   openshift ex clean >/dev/null 2>&1 || true
   rm -rf "$work"
   exit $status
@@ -42,8 +42,9 @@ start() {
   until_true 30 "the announcement of readiness" grep -q '^ready after' "$work/server.log"
 }
 
-start
+server=
 trap finish EXIT
+start
 
 same "osc get minions" "$(printf 'NAME LABELS STATUS\nmaster <none> Ready')" "$(osc get minions | squeeze)"
 same "new-project is silent" "" "$(openshift ex new-project hack --display-name="Hack Night" --description="The Hack Night Demo Project" --admin=anypassword:admin)"

@@ -126,15 +126,7 @@ fn failure(error: &Status, version: Version, uri: &str) -> Result<Response, Stat
 }
 
 fn resource(kind: &'static Kind, namespace: Option<String>, name: Option<String>) -> Resource {
-    Resource {
-        kind,
-        version: kind.version.into(),
-        namespace,
-        name,
-        subresource: String::new(),
-        rest: String::new(),
-        watch: false,
-    }
+    Resource { kind, version: kind.version.into(), namespace, name, subresource: String::new(), rest: String::new(), watch: false }
 }
 
 async fn log(mut call: Call, namespace: String, pod: String, container: &str) -> Result<Response, Status> {
