@@ -10,6 +10,7 @@ command -v curl >/dev/null || need+=(curl ca-certificates)
 command -v dockerd >/dev/null || need+=(docker.io)
 command -v iptables >/dev/null || need+=(iptables)
 command -v ip >/dev/null || need+=(iproute2)
+command -v pgrep >/dev/null || need+=(procps)
 if [ ${#need[@]} -gt 0 ]; then
   echo "installing ${need[*]}"
   export DEBIAN_FRONTEND=noninteractive
@@ -28,6 +29,8 @@ if ! docker version >/dev/null 2>&1; then
   if [ -d /run/systemd/system ]; then
     systemctl start docker
   else
+    # An engine that was killed leaves its pid files, and refuses to start if somebody else has the pid by now.
+    ps -C dockerd -o stat= | grep -qv Z || rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid
     nohup dockerd >/var/log/dockerd.log 2>&1 &
   fi
   for _ in $(seq 1 120); do docker version >/dev/null 2>&1 && break; sleep 0.5; done
