@@ -87,7 +87,8 @@ for _ in $(seq 1 40); do
   answers || fail "the service must answer while two of three are down"
 done
 ok "the service answers while two of three are down"
-until_true 10 "the killed containers coming back" back
+# One of them was stopped a moment ago: it may have to wait out a back-off of ten seconds.
+until_true 40 "the killed containers coming back" back
 
 env=$(docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$(containers | head -1)" | grep -c -E '^(KUBERNETES|KUBERNETES_RO|HELLO_OPENSHIFT)_(SERVICE|PORT)')
 same "the environment lists the services' variables" 21 "$env"
