@@ -107,6 +107,7 @@ pub(crate) fn container(pod: &Pod, c: &Container, infra_id: &str, attempt: i32, 
         no_new_privileges: security.allow_privilege_escalation == Some(false),
         tty: c.tty,
         stdin: c.stdin,
+        stdin_once: c.stdin_once,
         ..ContainerSpec::default()
     }
 }

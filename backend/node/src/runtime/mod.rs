@@ -1,5 +1,6 @@
 //! The container engine behind the agent: mechanical verbs, no policy. Docker and a simulated one.
 pub mod docker;
+pub mod simulated;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -66,6 +67,8 @@ pub struct ContainerSpec {
     pub extra_hosts: Vec<String>,
     pub tty: bool,
     pub stdin: bool,
+    /// The first attached client's end of input is the program's.
+    pub stdin_once: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,6 +172,8 @@ pub trait Runtime: Send + Sync {
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()>;
     async fn remove(&self, id: &str) -> Result<()>;
     async fn image_present(&self, image: &str) -> Result<bool>;
+    /// The user that the image's program runs as; empty for root.
+    async fn image_user(&self, image: &str) -> Result<String>;
     async fn pull(&self, image: &str) -> Result<()>;
     /// Loads an image from the tar of its root file system if it is not there.
     async fn load_image(&self, image: &str, root: Bytes, entrypoint: &[String]) -> Result<()>;

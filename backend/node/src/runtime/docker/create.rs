@@ -4,6 +4,9 @@ use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+/// The kernel takes no smaller CFS quota (microseconds in each tenth of a second).
+const QUOTA_MIN: i64 = 1_000;
+
 fn some<T>(list: &[T]) -> Option<Vec<T>>
 where
     T: Clone,
@@ -21,6 +24,7 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         exposed_ports: some(&ports),
         tty: Some(spec.tty),
         open_stdin: Some(spec.stdin),
+        stdin_once: Some(spec.stdin && spec.stdin_once),
         env: some(&spec.env),
         entrypoint: some(&spec.entrypoint),
         cmd: some(&spec.args),
@@ -38,7 +42,7 @@ fn host(spec: &ContainerSpec) -> HostConfig {
         let binding = PortBinding { host_ip: (!p.host_ip.is_empty()).then(|| p.host_ip.clone()), host_port: Some(p.host_port.to_string()) };
         bindings.entry(format!("{}/{}", p.container_port, p.protocol)).or_default().get_or_insert_default().push(binding);
     }
-    let quota = (spec.cpu_millis_max > 0).then_some(spec.cpu_millis_max * 100);
+    let quota = (spec.cpu_millis_max > 0).then_some((spec.cpu_millis_max * 100).max(QUOTA_MIN));
     let mut security = Vec::new();
     if spec.no_new_privileges {
         security.push("no-new-privileges".to_string());

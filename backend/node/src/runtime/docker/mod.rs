@@ -177,6 +177,11 @@ impl Runtime for DockerRuntime {
         }
     }
 
+    async fn image_user(&self, image: &str) -> Result<String> {
+        let found = call("inspect image", LOOK_SECONDS_MAX, self.docker.inspect_image(image)).await?;
+        Ok(found.config.and_then(|c| c.user).unwrap_or_default())
+    }
+
     async fn pull(&self, image: &str) -> Result<()> {
         let named =
             if image.rsplit('/').next().unwrap_or(image).contains([':', '@']) { image.to_string() } else { format!("{image}:latest") };
@@ -211,7 +216,10 @@ impl Runtime for DockerRuntime {
                 tokio::time::sleep(EVENTS_AGAIN).await;
             }
             let filters = HashMap::from([("type".to_string(), vec!["container".to_string()])]);
-            let options = EventsOptions { filters: Some(filters), ..EventsOptions::default() };
+            // From before the Resync on: what happens between its comparison and the connection must not be lost. Seen
+            // twice does no harm.
+            let since = Some(jiff::Timestamp::now().as_second().to_string());
+            let options = EventsOptions { since, filters: Some(filters), ..EventsOptions::default() };
             let events = docker.events(Some(options)).filter_map(|e| async move { event_of(e) });
             // Whatever happened while nobody listened must be looked for.
             let stream = futures::stream::once(async { RuntimeEvent::Resync }).chain(events).boxed();
