@@ -87,7 +87,8 @@ impl Agent {
         proxy: Option<Arc<dyn ServiceProxy>>,
     ) -> Agent {
         let engine = runtime.info().await;
-        let capacity = engine.as_ref().map_or((1000, 0), |e| (e.cpu_count * 1000, e.memory_bytes));
+        // The engine may come later; the machine is this one all the same.
+        let capacity = engine.as_ref().map_or_else(|_| machine(), |e| (e.cpu_count * 1000, e.memory_bytes));
         let node = Arc::new(Node {
             events: Arc::new(Events::new(api.clone(), &config.node_name)),
             services: RwLock::default(),
@@ -130,6 +131,15 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// CPU (thousandths of a core) and memory (bytes) as the kernel shows them.
+fn machine() -> (i64, i64) {
+    let cpus = std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1));
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|l| l.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|t| t.trim().trim_end_matches("kB").trim().parse::<i64>().ok());
+    (cpus * 1000, kib.unwrap_or(0) * 1024)
 }
 
 fn by_pod(all: Vec<ContainerInfo>) -> HashMap<String, Vec<ContainerInfo>> {
@@ -177,7 +187,7 @@ impl Node {
             };
             let Ok(pod) = serde_json::from_value::<Pod>(event.object) else { continue };
             match event.event_type {
-                EventType::Added | EventType::Modified => self.desired(pod, Vec::new()),
+                EventType::Added | EventType::Modified => self.desired(pod, None),
                 EventType::Deleted => self.signal(&pod.metadata.uid, Signal::Gone),
                 EventType::Bookmark | EventType::Error => {}
             }
@@ -190,7 +200,7 @@ impl Node {
         let wanted: Vec<String> = pods.iter().map(|p| p.metadata.uid.clone()).collect();
         for pod in pods {
             let containers = groups.remove(&pod.metadata.uid).unwrap_or_default();
-            self.desired(pod, containers);
+            self.desired(pod, Some(containers));
         }
         let gone: Vec<String> = self.workers.lock().keys().filter(|uid| !wanted.contains(uid)).cloned().collect();
         for uid in gone {
@@ -205,17 +215,18 @@ impl Node {
         }
     }
 
-    fn desired(self: &Arc<Self>, pod: Pod, found: Vec<ContainerInfo>) {
+    fn desired(self: &Arc<Self>, pod: Pod, found: Option<Vec<ContainerInfo>>) {
         let uid = pod.metadata.uid.clone();
         let mut workers = self.workers.lock();
         match workers.get(&uid).filter(|w| !w.is_closed()) {
             Some(worker) => {
                 let _ = worker.try_send(Signal::Desired(Box::new(pod)));
-                if !found.is_empty() {
+                if let Some(found) = found {
                     let _ = worker.try_send(Signal::All(found));
                 }
             }
             None => {
+                let found = found.unwrap_or_default();
                 // A finished pod without containers has nothing left to do here.
                 let finished = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
                 if finished && found.is_empty() && !pod.metadata.is_deleting() {
@@ -246,7 +257,11 @@ impl Node {
                 }
                 RuntimeEvent::Resync => {
                     if let Ok(found) = self.runtime.list().await {
-                        for (uid, containers) in by_pod(found) {
+                        let mut groups = by_pod(found);
+                        let uids: Vec<String> = self.workers.lock().keys().cloned().collect();
+                        for uid in uids {
+                            // None left is news too.
+                            let containers = groups.remove(&uid).unwrap_or_default();
                             self.signal(&uid, Signal::All(containers));
                         }
                     }

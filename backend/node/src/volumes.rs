@@ -1,6 +1,8 @@
 //! A pod's volumes: directories under the data directory, filled from what the pod refers to.
 use crate::api::NodeApi;
 use crate::environment::data;
+use base64::Engine;
+use logic::pod::values::expand;
 use logic::pod::values::{field, resource};
 use shared::kinds::{CONFIG_MAP, SECRET};
 use shared::objects::pod::{Container, DownwardFile, KeyToPath, Pod, ProjectedVolume, Volume};
@@ -89,14 +91,14 @@ async fn files_of(c: &Context<'_>, volume: &Volume) -> Result<Option<Files>, Str
     } else if let Some(d) = &volume.downward_api {
         downward(c, &d.items, d.default_mode, &mut files)?;
     } else if let Some(p) = &volume.projected {
-        projected(c, p, &mut files).await?;
+        projected(c, &volume.name, p, &mut files).await?;
     } else {
         return Ok(None);
     }
     Ok(Some(files))
 }
 
-async fn projected(c: &Context<'_>, p: &ProjectedVolume, files: &mut Files) -> Result<(), String> {
+async fn projected(c: &Context<'_>, volume: &str, p: &ProjectedVolume, files: &mut Files) -> Result<(), String> {
     let namespace = &c.pod.metadata.namespace;
     for source in &p.sources {
         if let Some(s) = &source.secret {
@@ -114,11 +116,35 @@ async fn projected(c: &Context<'_>, p: &ProjectedVolume, files: &mut Files) -> R
             let meta = &c.pod.metadata;
             let seconds = t.expiration_seconds.unwrap_or(3600);
             let account = &c.pod.spec.service_account_name;
-            let token = c.api.service_account_token(namespace, account, &meta.name, &meta.uid, &t.audience, seconds).await;
-            files.insert(relative(&t.path)?, (token.map_err(|s| s.message)?.into_bytes(), 0o600));
+            let path = relative(&t.path)?;
+            let token = match present(&c.dir.join("volumes").join(volume).join(&path)) {
+                Some(token) => token,
+                None => c
+                    .api
+                    .service_account_token(namespace, account, &meta.name, &meta.uid, &t.audience, seconds)
+                    .await
+                    .map_err(|s| s.message)?,
+            };
+            // Readable by whatever user the containers run as, unless the volume says otherwise.
+            files.insert(path, (token.into_bytes(), p.default_mode.unwrap_or(MODE_DEFAULT)));
         }
     }
     Ok(())
+}
+
+/// The token that is there already, while less than four fifths of its life have passed.
+fn present(path: &Path) -> Option<String> {
+    let token = std::fs::read_to_string(path).ok()?;
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    let (from, until) = (claims["iat"].as_i64()?, claims["exp"].as_i64()?);
+    let now = jiff::Timestamp::now().as_second();
+    (now < from.saturating_add(until.saturating_sub(from) / 5 * 4)).then_some(token)
+}
+
+/// Can files in the pod's volumes change while it runs?
+pub(crate) fn change(pod: &Pod) -> bool {
+    pod.spec.volumes.iter().any(|v| v.secret.is_some() || v.config_map.is_some() || v.downward_api.is_some() || v.projected.is_some())
 }
 
 fn select(
@@ -195,6 +221,14 @@ fn write_files(dir: &Path, files: &Files) -> Result<(), String> {
             std::os::unix::fs::symlink(Path::new("..data").join(name), link).map_err(fail)?;
         }
     }
+    // Entries that are no more: their links point nowhere.
+    for entry in std::fs::read_dir(dir).map_err(fail)?.flatten() {
+        let name = entry.file_name();
+        let stays = name.to_str().is_none_or(|n| n.starts_with("..") || files.keys().any(|f| f.split('/').next() == Some(n)));
+        if !stays {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
     if let Some(old) = old {
         let _ = std::fs::remove_dir_all(dir.join(old));
     }
@@ -206,6 +240,7 @@ pub(crate) fn mounts(
     pod: &Pod,
     container: &Container,
     paths: &BTreeMap<String, PathBuf>,
+    known: &BTreeMap<String, String>,
 ) -> Result<(Vec<String>, BTreeMap<String, String>), String> {
     let (mut binds, mut tmpfs) = (Vec::new(), BTreeMap::new());
     for mount in &container.volume_mounts {
@@ -219,12 +254,13 @@ pub(crate) fn mounts(
             .chain(&pod.spec.init_containers)
             .filter(|c| c.volume_mounts.iter().any(|m| m.name == mount.name))
             .count();
-        if memory && sharers == 1 && mount.sub_path.is_empty() {
+        let sub = if mount.sub_path_expr.is_empty() { mount.sub_path.clone() } else { expand(&mount.sub_path_expr, known) };
+        if memory && sharers == 1 && sub.is_empty() {
             tmpfs.insert(mount.mount_path.clone(), "rw,mode=1777".to_string());
             continue;
         }
         let base = paths.get(&mount.name).ok_or_else(|| format!("volume {:?} is not there", mount.name))?;
-        let source = if mount.sub_path.is_empty() { base.clone() } else { sub_path(base, &mount.sub_path)? };
+        let source = if sub.is_empty() { base.clone() } else { sub_path(base, &sub)? };
         let mode = if mount.read_only { ":ro" } else { "" };
         binds.push(format!("{}:{}{mode}", source.display(), mount.mount_path));
     }
@@ -233,10 +269,49 @@ pub(crate) fn mounts(
 
 /// A directory or file under the volume; links that lead out of it are refused (CVE-2021-25741's class).
 fn sub_path(base: &Path, sub: &str) -> Result<PathBuf, String> {
-    let path = base.join(relative(sub)?);
-    if !path.exists() {
-        make_dir(&path)?;
+    let root = base.canonicalize().map_err(|e| e.to_string())?;
+    let mut real = root.clone();
+    // Step by step, so that nothing is made behind a link that leads out.
+    for part in Path::new(&relative(sub)?).components() {
+        let next = real.join(part);
+        if next.symlink_metadata().is_err() {
+            std::fs::create_dir(&next).map_err(|e| format!("{}: {e}", next.display()))?;
+        }
+        real = next.canonicalize().map_err(|e| format!("{}: {e}", next.display()))?;
+        if !real.starts_with(&root) {
+            return Err(format!("subPath {sub:?} leads out of its volume"));
+        }
     }
-    let (real, root) = (path.canonicalize().map_err(|e| e.to_string())?, base.canonicalize().map_err(|e| e.to_string())?);
-    if real.starts_with(&root) { Ok(real) } else { Err(format!("subPath {sub:?} leads out of its volume")) }
+    Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sub_path_makes_nothing_outside_of_its_volume() {
+        let (volume, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(outside.path(), volume.path().join("out")).unwrap();
+        for sub in ["out/evil", "out", "../x", "/etc"] {
+            assert!(sub_path(volume.path(), sub).is_err(), "{sub}");
+        }
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert!(sub_path(volume.path(), "a/b").unwrap().ends_with("a/b"));
+    }
+
+    #[test]
+    fn files_change_together_and_removed_keys_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = |list: &[(&str, &str)]| list.iter().map(|(k, v)| (k.to_string(), (v.as_bytes().to_vec(), 0o644))).collect::<Files>();
+        write_files(dir.path(), &files(&[("a", "1"), ("b", "2")])).unwrap();
+        let first = std::fs::read_link(dir.path().join("..data")).unwrap();
+        write_files(dir.path(), &files(&[("a", "1"), ("b", "2")])).unwrap();
+        assert_eq!(std::fs::read_link(dir.path().join("..data")).unwrap(), first, "nothing changed, nothing is written");
+        write_files(dir.path(), &files(&[("a", "3"), ("c/d", "4")])).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("a")).unwrap(), "3");
+        assert_eq!(std::fs::read_to_string(dir.path().join("c/d")).unwrap(), "4");
+        assert!(dir.path().join("b").symlink_metadata().is_err());
+        assert!(!dir.path().join(first).exists());
+    }
 }

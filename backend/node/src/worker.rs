@@ -3,12 +3,13 @@
 //! Level-triggered: signals only say "look again". A container that hangs holds up its own pod and no other.
 mod doing;
 mod ending;
+mod watching;
 
 use crate::agent::Node;
 use crate::names;
 use crate::runtime::{ContainerInfo, ContainerState, RuntimeError};
 use crate::spec::LABEL_ATTEMPT;
-use logic::pod::plan::{INFRA, Observed, Plan, plan, ran_well};
+use logic::pod::plan::{INFRA, Observed, Plan, ended, plan, ran_well};
 use logic::pod::status::Trouble;
 use logic::pod::{Instance, Probed, status};
 use parking_lot::Mutex;
@@ -39,6 +40,8 @@ pub(crate) enum Signal {
     All(Vec<ContainerInfo>),
     /// A probe's verdict changed.
     Probed,
+    /// A probe failed, which may not mean anything yet.
+    ProbeFailed { id: String, message: String },
     /// A liveness or startup probe gave up on a container.
     Unhealthy { id: String, message: String },
 }
@@ -61,6 +64,8 @@ pub(crate) struct Worker {
     /// Containers whose state must be asked for.
     touched: BTreeSet<String>,
     waiting: BTreeMap<String, i64>,
+    /// When files in volumes were last compared with what they come from.
+    refreshed_ms: i64,
     reported: Value,
     signals: mpsc::Receiver<Signal>,
     sender: mpsc::Sender<Signal>,
@@ -81,6 +86,7 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
         crashes: BTreeMap::new(),
         touched: BTreeSet::new(),
         waiting: BTreeMap::new(),
+        refreshed_ms: now_ms(),
         reported: Value::Null,
         signals,
         sender: sender.clone(),
@@ -126,6 +132,16 @@ pub(crate) fn instance(info: &ContainerInfo) -> Option<Instance> {
     })
 }
 
+/// Has somebody else changed what was reported? Then it is reported again.
+fn overruled(reported: &Value, pod: &Pod) -> bool {
+    let ours = reported["conditions"].as_array().into_iter().flatten();
+    let mut changed = ours.filter(|ours| {
+        let stored = pod.status.conditions.iter().find(|c| ours["type"] == c.type_.as_str());
+        stored.is_none_or(|c| ours["status"] != c.status.as_str())
+    });
+    !reported.is_null() && (reported["phase"] != pod.status.phase.as_str() || changed.next().is_some())
+}
+
 impl Worker {
     async fn run(mut self, found: Vec<ContainerInfo>) {
         self.take_all(found).await;
@@ -138,25 +154,28 @@ impl Worker {
             if self.pod.metadata.is_deleting() {
                 return self.end_gracefully().await;
             }
+            let looked_ms = now_ms();
             self.look_at_touched().await;
             let plan = self.plan();
             let progress = self.execute(&plan).await;
+            self.say_backoffs(&plan);
             self.waiting = plan.waiting;
             self.report().await;
             if progress {
                 continue;
             }
-            if self.wait(plan.again_at_ms).await {
+            self.refresh_volumes().await;
+            if self.wait(looked_ms, plan.again_at_ms).await {
                 return self.end_at_once().await;
             }
         }
     }
 
     /// Sleeps until a signal, a due time, or the regular look. True when the pod is gone.
-    async fn wait(&mut self, again_at_ms: Option<i64>) -> bool {
-        let retry = self.retries.values().map(|(at, _)| *at).min();
-        let deadline = self.deadline_ms();
-        let due = [again_at_ms, retry, deadline].into_iter().flatten().min();
+    async fn wait(&mut self, looked_ms: i64, again_at_ms: Option<i64>) -> bool {
+        let times = self.retries.values().map(|(at, _)| *at).chain(self.deadline_ms()).chain(again_at_ms);
+        // What was due before the last look has had its turn; waking for it again would be a busy loop.
+        let due = times.filter(|at| *at > looked_ms).min();
         let pause = due.map_or(LOOK_EVERY, |at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0).max(1)).min(LOOK_EVERY));
         tokio::select! {
             signal = self.signals.recv() => match signal {
@@ -169,39 +188,82 @@ impl Worker {
 
     fn deadline_ms(&self) -> Option<i64> {
         let seconds = self.pod.spec.active_deadline_seconds?;
-        Some(parse_ms(self.pod.status.start_time.as_ref()).max(1) + seconds * 1000)
+        // Without a start there is no end: the first report sets the start.
+        let started = self.pod.status.start_time.as_ref()?;
+        Some(parse_ms(Some(started)).saturating_add(seconds.saturating_mul(1000)))
     }
 
     /// True when the pod is gone from the API.
     async fn take(&mut self, signal: Signal) -> bool {
         match signal {
             Signal::Desired(pod) => {
+                let newer = pod.metadata.revision() > self.pod.metadata.revision();
                 if pod.metadata.revision() >= self.pod.metadata.revision() {
                     self.pod = *pod;
+                }
+                if newer && overruled(&self.reported, &self.pod) {
+                    self.reported = Value::Null;
                 }
             }
             Signal::Gone => return true,
             Signal::Touched(id) => {
                 self.touched.insert(id);
             }
-            Signal::All(found) => self.take_all(found).await,
+            Signal::All(found) => self.compare(&found),
             Signal::Probed => {}
-            Signal::Unhealthy { id, message } => self.unhealthy(&id, message).await,
+            Signal::ProbeFailed { id, message } => {
+                if let Some(instance) = self.instances.iter().find(|i| i.id == id && i.running) {
+                    self.say(&instance.container.clone(), true, "Unhealthy", message);
+                }
+            }
+            Signal::Unhealthy { id, message } => self.unhealthy(&id, &message).await,
         }
         false
     }
 
     async fn take_all(&mut self, found: Vec<ContainerInfo>) {
-        let known: BTreeSet<String> = found.iter().map(|i| i.id.clone()).collect();
-        self.instances.retain(|i| known.contains(&i.id));
         for info in found {
             self.note(&info).await;
+        }
+    }
+
+    /// A full comparison was made a while ago and may be out of date: what differs is asked for again, never believed.
+    /// (Believing it would make a second container in place of one that was made since.)
+    fn compare(&mut self, found: &[ContainerInfo]) {
+        let known = |i: &Instance| found.iter().any(|f| f.id == i.id && (f.state == ContainerState::Running) == i.running);
+        let unconfirmed = self.instances.iter().filter(|i| !known(i)).map(|i| i.id.clone());
+        let unknown = found.iter().filter(|f| !self.instances.iter().any(|i| i.id == f.id)).map(|f| f.id.clone());
+        self.touched.extend(unconfirmed.chain(unknown));
+    }
+
+    /// A container that an earlier agent started keeps its readiness until a probe says otherwise: traffic must not stop
+    /// because the agent began anew.
+    fn inherit(&self, instance: &Instance) {
+        let id = format!("docker://{}", instance.id);
+        if let Some(reported) = self.pod.status.container_statuses.iter().find(|s| s.container_id == id) {
+            let verdict = Probed { started: reported.started == Some(true), ready: reported.ready };
+            self.probes.lock().insert(instance.id.clone(), verdict);
+        }
+    }
+
+    fn say_backoffs(&self, plan: &Plan) {
+        let meta = &self.pod.metadata;
+        for (name, _) in plan.waiting.iter().filter(|(name, due)| self.waiting.get(*name) != Some(due)) {
+            let message = format!("Back-off restarting failed container {name} in pod {}_{}({})", meta.name, meta.namespace, meta.uid);
+            self.say(name, true, "BackOff", message);
         }
     }
 
     /// Takes over what the engine says of one container.
     pub(super) async fn note(&mut self, info: &ContainerInfo) {
         let Some(mut new) = instance(info) else { return };
+        if info.state == ContainerState::Created {
+            // Made, but whoever made it died before the start. It never ran, so its exit code 0 is no success.
+            if let Err(error) = self.node.runtime.remove(&info.id).await {
+                tracing::warn!(container = info.name, %error, "container that never started not removed");
+            }
+            return;
+        }
         if new.container == INFRA {
             if new.running {
                 self.pod_ip =
@@ -219,6 +281,7 @@ impl Worker {
             }
             None => {
                 if new.running && new.container != INFRA {
+                    self.inherit(&new);
                     self.watch_probes(&new);
                 }
                 self.instances.push(new);
@@ -241,7 +304,8 @@ impl Worker {
     }
 
     async fn look_at_touched(&mut self) {
-        for id in std::mem::take(&mut self.touched) {
+        let mut touched = std::mem::take(&mut self.touched);
+        while let Some(id) = touched.pop_first() {
             match self.node.runtime.inspect(&id).await {
                 Ok(info) => self.note(&info).await,
                 Err(RuntimeError::NotFound(_)) => {
@@ -253,7 +317,8 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::warn!(pod = self.pod.metadata.name, container = id, %error, "container state unknown; asking again");
-                    self.touched.insert(id);
+                    touched.insert(id);
+                    self.touched = touched;
                     self.retry_later("");
                     return;
                 }
@@ -305,7 +370,8 @@ impl Worker {
             host_ip: &self.node.config.address,
         });
         self.node.index(&self.pod.metadata.uid, &self.instances, &self.pod_ip);
-        if status == self.reported {
+        let taken_back = ended(&self.pod) && status["phase"] != self.pod.status.phase.as_str();
+        if status == self.reported || taken_back {
             return;
         }
         let meta = &self.pod.metadata;
@@ -319,6 +385,7 @@ impl Worker {
                     self.pod = pod;
                 }
                 self.reported = status;
+                self.retries.remove("status");
             }
             Err(error) if error.is_not_found() || error.is_conflict() => {}
             Err(error) => {

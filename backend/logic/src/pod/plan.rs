@@ -64,8 +64,9 @@ pub fn instances<'a>(all: &'a [Instance], name: &'a str) -> impl Iterator<Item =
 pub fn plan(o: &Observed<'_>) -> Plan {
     let mut plan = Plan::default();
     collect_dead(o, &mut plan);
-    if finished(o.pod, o.instances) {
-        let running = o.instances.iter().filter(|i| i.running && i.container == INFRA);
+    // A phase that says "ended" is for ever, even when the containers it was read from have been cleared away.
+    if finished(o.pod, o.instances) || ended(o.pod) {
+        let running = o.instances.iter().filter(|i| i.running);
         plan.actions.extend(running.map(|i| Action::Stop { id: i.id.clone(), reason: "the pod has finished" }));
         return plan;
     }
@@ -110,7 +111,7 @@ fn init_done(o: &Observed<'_>, plan: &mut Plan) -> bool {
 fn one(o: &Observed<'_>, container: &Container, init: bool, plan: &mut Plan) {
     let name = container.name.clone();
     let Some(newest) = instances(o.instances, &container.name).next() else {
-        plan.actions.push(Action::StartContainer { name, init, attempt: 0 });
+        plan.actions.push(Action::StartContainer { attempt: attempts(o.pod, &name), name, init });
         return;
     };
     if newest.running {
@@ -129,6 +130,18 @@ fn one(o: &Observed<'_>, container: &Container, init: bool, plan: &mut Plan) {
         plan.waiting.insert(name, due);
         plan.again_at_ms = Some(plan.again_at_ms.map_or(due, |t| t.min(due)));
     }
+}
+
+/// The API has been told that the pod has ended.
+pub fn ended(pod: &Pod) -> bool {
+    matches!(pod.status.phase.as_str(), "Succeeded" | "Failed")
+}
+
+/// How many instances there have been of a container of which the engine shows none, by what was reported earlier.
+fn attempts(pod: &Pod, name: &str) -> i32 {
+    let reported = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    let had = reported.filter(|s| !s.container_id.is_empty()).find(|s| s.name == name);
+    had.map_or(0, |s| s.restart_count.saturating_add(1))
 }
 
 /// Does the policy want another instance after this exit code?
@@ -253,6 +266,23 @@ mod tests {
         assert_eq!(last, BACKOFF_MAX_MS);
         let killed = [infra, instance("a", false, 137, 60_000)];
         assert_eq!(actions(&pod("Always", false), &killed, 5, 1_060_001).actions.len(), 1);
+    }
+
+    #[test]
+    fn what_has_ended_stays_ended_and_what_vanished_is_counted() {
+        let mut p = pod("Never", false);
+        p.status.phase = "Succeeded".into();
+        assert_eq!(actions(&p, &[], 0, 0), Plan::default());
+        p.status.phase = "Running".into();
+        let reported = shared::objects::pod::ContainerStatus {
+            name: "a".into(),
+            container_id: "docker://x".into(),
+            restart_count: 4,
+            ..Default::default()
+        };
+        p.status.container_statuses.push(reported);
+        let plan = actions(&p, &[instance(INFRA, true, 0, 0)], 0, 0);
+        assert_eq!(plan.actions, [Action::StartContainer { name: "a".into(), init: false, attempt: 5 }]);
     }
 
     #[test]

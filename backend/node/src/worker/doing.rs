@@ -1,18 +1,19 @@
 //! Carries out a plan: sandboxes, images, containers, probes.
-use super::{Probes, Signal, Worker, now_ms};
+use super::Worker;
+use super::now_ms;
 use crate::probes::{self, Target};
 use crate::runtime::{ContainerInfo, ContainerSpec, LogOptions, Output, RuntimeError};
 use crate::spec::{self, Resolved};
 use crate::{environment, volumes};
 use futures::StreamExt;
 use futures::future::join_all;
+use logic::pod::Instance;
 use logic::pod::plan::{Action, INFRA, Plan};
 use logic::pod::status::Trouble;
-use logic::pod::{Instance, Probed};
-use shared::objects::pod::{Container, Probe};
+use shared::objects::pod::Container;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// A termination message is cut here, as Kubernetes does.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -20,6 +21,9 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 const MESSAGE_LOG_LINES: u64 = 80;
 /// A postStart hook may take this long.
 const POST_START_MAX: Duration = Duration::from_secs(60);
+
+/// Files in volumes are compared with their sources this often.
+const REFRESH_EVERY_MS: i64 = 60_000;
 
 /// What is wrong, as status and event say it.
 struct Failure {
@@ -66,6 +70,7 @@ impl Worker {
                 self.troubles.remove(name);
                 self.retries.remove(name);
                 self.note(&info).await;
+                self.say(name, false, "Created", format!("Created container: {name}"));
                 self.say(name, false, "Started", format!("Started container {name}"));
                 self.post_start(name, &info).await;
                 true
@@ -130,10 +135,11 @@ impl Worker {
         }
     }
 
-    pub(super) async fn unhealthy(&mut self, id: &str, message: String) {
-        let Some(instance) = self.instances.iter().find(|i| i.id == id && i.running).cloned() else { return };
-        self.say(&instance.container, true, "Unhealthy", message);
-        self.stop(id, "its liveness probe failed, it will be restarted").await;
+    pub(super) async fn unhealthy(&mut self, id: &str, message: &str) {
+        if self.instances.iter().any(|i| i.id == id && i.running) {
+            tracing::info!(pod = self.pod.metadata.name, container = id, message, "restarting an unhealthy container");
+            self.stop(id, "it failed its liveness or startup probe and will be restarted").await;
+        }
     }
 
     async fn start_container(&self, name: &str, attempt: i32) -> Result<ContainerInfo, Failure> {
@@ -141,6 +147,7 @@ impl Worker {
         let missing = || Failure { reason: "CreateContainerConfigError", message: format!("container {name} is not in the pod") };
         let container = all.clone().find(|c| c.name == name).ok_or_else(missing)?;
         self.ensure_image(container).await?;
+        self.ensure_user(container).await?;
         let spec =
             self.specification(container, attempt).await.map_err(|message| Failure { reason: "CreateContainerConfigError", message })?;
         let _permit = self.node.starts.acquire().await.expect("the semaphore is never closed");
@@ -165,23 +172,68 @@ impl Worker {
             node: node.capacity,
         };
         let (env, known) = environment::resolve(&sources, container).await?;
-        let context = volumes::Context {
-            api: &*node.api,
-            pod: &self.pod,
-            dir: dir.clone(),
-            host_ip: &node.config.address,
-            pod_ip: &self.pod_ip,
-            node: node.capacity,
-        };
-        let paths = volumes::prepare(&context).await.inspect_err(|why| self.say(&container.name, true, "FailedMount", why.clone()))?;
-        let (binds, tmpfs) = volumes::mounts(&self.pod, container, &paths)?;
+        let paths =
+            volumes::prepare(&self.volumes()).await.inspect_err(|why| self.say(&container.name, true, "FailedMount", why.clone()))?;
+        let (binds, tmpfs) = volumes::mounts(&self.pod, container, &paths, &known)?;
         let termination = self.message_file(&container.name, attempt);
         let make = || -> std::io::Result<()> {
             std::fs::create_dir_all(termination.parent().unwrap_or(&dir))?;
-            std::fs::write(&termination, b"")
+            std::fs::write(&termination, b"")?;
+            // Whatever user the container runs as may leave its last words.
+            std::fs::set_permissions(&termination, std::fs::Permissions::from_mode(0o666))
         };
         make().map_err(|e| format!("{}: {e}", termination.display()))?;
         Ok(spec::container(&self.pod, container, &infra.id, attempt, Resolved { env, known, binds, tmpfs }, &termination))
+    }
+
+    fn volumes(&self) -> volumes::Context<'_> {
+        let node = &self.node;
+        volumes::Context {
+            api: &*node.api,
+            pod: &self.pod,
+            dir: volumes::pod_dir(&node.config.data_dir, &self.pod.metadata.uid),
+            host_ip: &node.config.address,
+            pod_ip: &self.pod_ip,
+            node: node.capacity,
+        }
+    }
+
+    /// Brings config maps, secrets and tokens in running containers up to date.
+    pub(super) async fn refresh_volumes(&mut self) {
+        let running = self.instances.iter().any(|i| i.running && i.container != INFRA);
+        if !running || !volumes::change(&self.pod) || now_ms() - self.refreshed_ms < REFRESH_EVERY_MS {
+            return;
+        }
+        self.refreshed_ms = now_ms();
+        if let Err(why) = volumes::prepare(&self.volumes()).await {
+            self.say("", true, "FailedMount", why);
+        }
+    }
+
+    /// `runAsNonRoot` is checked before the container is made, not left to it.
+    async fn ensure_user(&self, container: &Container) -> Result<(), Failure> {
+        let (own, pod) = (container.security_context.clone().unwrap_or_default(), &self.pod.spec.security_context);
+        if own.run_as_non_root.or(pod.run_as_non_root) != Some(true) {
+            return Ok(());
+        }
+        let refuse = |message: String| Failure { reason: "CreateContainerConfigError", message };
+        match own.run_as_user.or(pod.run_as_user) {
+            Some(0) => Err(refuse("container's runAsUser breaks non-root policy".into())),
+            Some(_) => Ok(()),
+            None => {
+                let asked = self.node.runtime.image_user(&container.image).await;
+                let user = asked.map_err(|e| refuse(format!("the image's user cannot be read: {e}")))?;
+                let user = user.split(':').next().unwrap_or_default();
+                match user.parse::<i64>() {
+                    Ok(0) => Err(refuse("container has runAsNonRoot and image will run as root".into())),
+                    Ok(_) => Ok(()),
+                    Err(_) if user.is_empty() => Err(refuse("container has runAsNonRoot and image will run as root".into())),
+                    Err(_) => Err(refuse(format!(
+                        "container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root"
+                    ))),
+                }
+            }
+        }
     }
 
     fn message_file(&self, container: &str, attempt: i32) -> PathBuf {
@@ -249,7 +301,7 @@ impl Worker {
         Ok(())
     }
 
-    fn target(&self, container: &Container, id: &str) -> Target {
+    pub(super) fn target(&self, container: &Container, id: &str) -> Target {
         Target { runtime: self.node.runtime.clone(), id: id.into(), ip: self.pod_ip.clone(), container: container.clone() }
     }
 
@@ -262,125 +314,11 @@ impl Worker {
             self.stop(&info.id, "its postStart hook failed").await;
         }
     }
-
-    /// Starts the task that probes a running container, if it has probes.
-    pub(super) fn watch_probes(&mut self, instance: &Instance) {
-        let Some(container) = self.pod.spec.containers.iter().find(|c| c.name == instance.container).cloned() else { return };
-        if container.liveness_probe.is_none() && container.readiness_probe.is_none() && container.startup_probe.is_none() {
-            return;
-        }
-        let (target, probes, sender) = (self.target(&container, &instance.id), self.probes.clone(), self.sender.clone());
-        let task = tokio::spawn(async move { watch(target, probes, sender).await });
-        self.probe_tasks.insert(instance.id.clone(), task);
-    }
 }
 
 fn event_reason(reason: &str) -> &'static str {
     match reason {
         "ImagePullBackOff" => "BackOff",
         _ => "Failed",
-    }
-}
-
-/// Startup first; then liveness and readiness beside each other, until the container ends or is given up.
-async fn watch(target: Target, probes: Probes, sender: mpsc::Sender<Signal>) {
-    let container = target.container.clone();
-    if let Some(probe) = &container.startup_probe
-        && !until_decided(&target, probe, "Startup", &sender).await
-    {
-        return;
-    }
-    set(&probes, &target.id, |p| p.started = true);
-    let _ = sender.send(Signal::Probed).await;
-    let live = async {
-        if let Some(probe) = &container.liveness_probe {
-            let message = until_failed(&target, probe).await;
-            let _ = sender.send(Signal::Unhealthy { id: target.id.clone(), message: format!("Liveness probe failed: {message}") }).await;
-        }
-    };
-    let ready = async {
-        if let Some(probe) = &container.readiness_probe {
-            readiness(&target, probe, &probes, &sender).await;
-        }
-    };
-    tokio::join!(live, ready);
-}
-
-fn set(probes: &Probes, id: &str, change: impl FnOnce(&mut Probed)) -> bool {
-    let mut probes = probes.lock();
-    let entry = probes.entry(id.to_string()).or_default();
-    let before = *entry;
-    change(entry);
-    *entry != before
-}
-
-fn period(probe: &Probe) -> Duration {
-    Duration::from_secs(u64::try_from(probe.period_seconds.max(1)).unwrap_or(10))
-}
-
-fn initial(probe: &Probe) -> Duration {
-    Duration::from_secs(u64::try_from(probe.initial_delay_seconds.max(0)).unwrap_or(0))
-}
-
-/// True when the probe succeeded; false when it gave up, which has been told.
-async fn until_decided(target: &Target, probe: &Probe, name: &str, sender: &mpsc::Sender<Signal>) -> bool {
-    tokio::time::sleep(initial(probe)).await;
-    let mut failures = 0;
-    loop {
-        match probes::probe(target, probe).await {
-            Ok(()) => return true,
-            Err(why) => {
-                failures += 1;
-                if failures >= probe.failure_threshold.max(1) {
-                    let _ = sender.send(Signal::Unhealthy { id: target.id.clone(), message: format!("{name} probe failed: {why}") }).await;
-                    return false;
-                }
-            }
-        }
-        tokio::time::sleep(period(probe)).await;
-    }
-}
-
-/// Probes until the failure threshold is passed; the last fault.
-async fn until_failed(target: &Target, probe: &Probe) -> String {
-    tokio::time::sleep(initial(probe)).await;
-    let mut failures = 0;
-    loop {
-        match probes::probe(target, probe).await {
-            Ok(()) => failures = 0,
-            Err(why) => {
-                failures += 1;
-                if failures >= probe.failure_threshold.max(1) {
-                    return why;
-                }
-            }
-        }
-        tokio::time::sleep(period(probe)).await;
-    }
-}
-
-async fn readiness(target: &Target, probe: &Probe, probes: &Probes, sender: &mpsc::Sender<Signal>) {
-    tokio::time::sleep(initial(probe)).await;
-    let (mut good, mut bad) = (0, 0);
-    loop {
-        let began = now_ms();
-        match probes::probe(target, probe).await {
-            Ok(()) => (good, bad) = (good + 1, 0),
-            Err(_) => (good, bad) = (0, bad + 1),
-        }
-        let verdict = if good >= probe.success_threshold.max(1) {
-            Some(true)
-        } else if bad >= probe.failure_threshold.max(1) {
-            Some(false)
-        } else {
-            None
-        };
-        if let Some(ready) = verdict
-            && set(probes, &target.id, |p| p.ready = ready)
-        {
-            let _ = sender.send(Signal::Probed).await;
-        }
-        let took = Duration::from_millis(u64::try_from(now_ms() - began).unwrap_or(0));
-        tokio::time::sleep(period(probe).saturating_sub(took)).await;
     }
 }
