@@ -1,35 +1,56 @@
-//! `openshift ex clean`: removes what the cluster made on this host, and nothing else.
+//! `openshift ex clean`: removes what the cluster of one data directory made on this host, and nothing else.
+use crate::cluster_id;
 use crate::config::{Clean, data_dir};
 use crate::network;
 use node::proxy::ServiceProxy;
 use node::proxy::iptables::IptablesProxy;
 use node::runtime::Runtime;
-use node::runtime::docker::DockerRuntime;
+use node::runtime::docker::{DockerRuntime, LABEL_CLUSTER};
 use std::path::Path;
 
 /// What a data directory of ours holds; a directory without any of them is not removed.
-const OURS: [&str; 4] = ["ca.crt", "ca.key", "admin.kubeconfig", "store"];
+const OURS: [&str; 5] = ["ca.crt", "ca.key", "admin.kubeconfig", "store", "cluster-id"];
 
 /// Containers first, then rules, then files.
 pub async fn run(options: &Clean) -> Result<(), String> {
-    match DockerRuntime::connect(&options.docker) {
-        Ok(docker) => match docker.list().await {
-            Ok(containers) => {
-                for container in &containers {
-                    docker.remove(&container.id).await.map_err(|e| format!("container {}: {e}", container.name))?;
-                }
-                println!("removed {} containers", containers.len());
-            }
-            Err(error) => println!("containers not removed: {error}"),
-        },
-        Err(error) => println!("containers not removed: {error}"),
+    let dir = data_dir(options.data_dir.as_ref());
+    match cluster_id::read(&dir)? {
+        Some(id) => {
+            remove_containers(&options.docker, &id).await?;
+            remove_rules(&id).await?;
+        }
+        None => {
+            println!("no cluster has been started with {}: there are no containers or rules to remove", dir.display());
+            println!("(a cluster whose directory is lost: docker rm -f $(docker ps -aq --filter label={LABEL_CLUSTER}))");
+        }
     }
+    remove_data(&dir)
+}
+
+async fn remove_containers(docker: &str, id: &str) -> Result<(), String> {
+    if !Path::new(docker.strip_prefix("unix://").unwrap_or(docker)).exists() {
+        println!("no Docker at {docker}: no containers to remove");
+        return Ok(());
+    }
+    let found = match DockerRuntime::connect(docker, id) {
+        Ok(docker) => docker.list().await.map(|containers| (docker, containers)),
+        Err(error) => Err(error),
+    };
+    let (docker, containers) = found.map_err(|e| format!("containers cannot be removed, so everything is left as it is: {e}"))?;
+    for container in &containers {
+        docker.remove(&container.id).await.map_err(|e| format!("container {}: {e}", container.name))?;
+    }
+    println!("removed {} containers", containers.len());
+    Ok(())
+}
+
+async fn remove_rules(id: &str) -> Result<(), String> {
     if nix::unistd::geteuid().is_root() {
         let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_default();
-        IptablesProxy::new(&bridge).remove_all().await.map_err(|e| e.to_string())?;
+        IptablesProxy::new(id, &bridge).remove_all().await.map_err(|e| e.to_string())?;
         println!("removed the service rules");
     }
-    remove_data(&data_dir(options.data_dir.as_ref()))
+    Ok(())
 }
 
 fn remove_data(dir: &Path) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! The whole cluster in one process: chooses the implementations and starts every part.
 pub mod clean;
+mod cluster_id;
 pub mod config;
 mod network;
 mod node_api;

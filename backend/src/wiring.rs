@@ -1,4 +1,5 @@
 //! Chooses implementations and starts every part, in the order in which they need each other.
+use crate::cluster_id;
 use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
 use crate::network;
 use crate::node_api::LocalApi;
@@ -149,13 +150,14 @@ fn address_for_pods(server: &Handle) -> SocketAddr {
 
 /// Starts the agent of this machine in the background: the API must not wait for Docker.
 fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), String> {
+    let id = cluster_id::of(dir)?;
     let runtime: Arc<dyn Runtime> = match config.runtime {
-        RuntimeKind::Docker => Arc::new(DockerRuntime::connect(&config.docker).map_err(|e| e.to_string())?),
+        RuntimeKind::Docker => Arc::new(DockerRuntime::connect(&config.docker, &id).map_err(|e| e.to_string())?),
         RuntimeKind::Simulated => Arc::new(Simulated::default()),
     };
     let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_else(|| "172.17.0.0/16".into());
     let proxy: Option<Arc<dyn ServiceProxy>> = match config.proxy_mode {
-        ProxyMode::Iptables => Some(Arc::new(IptablesProxy::new(&bridge))),
+        ProxyMode::Iptables => Some(Arc::new(IptablesProxy::new(&id, &bridge))),
         ProxyMode::None => None,
     };
     let agent =

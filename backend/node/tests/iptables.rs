@@ -62,6 +62,12 @@ fn saved() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn ours(saved: &str) -> Vec<String> {
+    // Without the packet counters, which go on counting.
+    let lines = saved.lines().filter(|l| l.contains("PILOTHOUSE"));
+    lines.map(|l| l.split(" [").next().unwrap_or(l).to_string()).collect()
+}
+
 #[test]
 fn a_portal_address_balances_sticks_rejects_heals_and_disappears() {
     std::thread::spawn(|| {
@@ -70,7 +76,7 @@ fn a_portal_address_balances_sticks_rejects_heals_and_disappears() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (one, two) = (backend("10.9.9.9", "one"), backend("10.9.9.9", "two"));
-            let proxy = IptablesProxy::new("172.17.0.0/16");
+            let proxy = IptablesProxy::new("one", "172.17.0.0/16");
             proxy.apply(&rules(&[one, two], None)).await.unwrap();
             let seen: BTreeSet<String> = (0..60).map(|_| ask("172.30.17.186:27017").unwrap()).collect();
             assert_eq!(seen, BTreeSet::from(["one".to_string(), "two".to_string()]), "both backends are used");
@@ -89,17 +95,26 @@ fn a_portal_address_balances_sticks_rejects_heals_and_disappears() {
             assert!(began.elapsed() < Duration::from_secs(1), "rejected at once");
 
             proxy.apply(&rules(&[one], None)).await.unwrap();
-            for args in [["-t", "nat", "-F", "PILOTHOUSE-SERVICES"], ["-t", "nat", "-F", "OUTPUT"]] {
+            let services = format!("{}SERVICES", logic::proxy::iptables::prefix("one"));
+            for args in [["-t", "nat", "-F", services.as_str()], ["-t", "nat", "-F", "OUTPUT"]] {
                 assert!(std::process::Command::new("iptables").args(args).status().unwrap().success());
             }
             proxy.check().await.unwrap();
             assert_eq!(ask("172.30.17.186:27017").unwrap(), "one", "repaired");
 
             // A second instance, as after a restart, takes over without leaving stale chains.
-            let next = IptablesProxy::new("172.17.0.0/16");
+            let next = IptablesProxy::new("one", "172.17.0.0/16");
             next.apply(&rules(&[two], None)).await.unwrap();
             assert_eq!(ask("172.30.17.186:27017").unwrap(), "two");
-            assert_eq!(saved().matches(":PILOTHOUSE-SEP-").count(), 1);
+            assert_eq!(saved().lines().filter(|l| l.starts_with(':') && l.contains("-E-")).count(), 1);
+
+            // Another cluster on this host comes and goes without touching the first one's rules.
+            let before = ours(&saved());
+            let other = IptablesProxy::new("two", "172.17.0.0/16");
+            other.apply(&RuleSet::default()).await.unwrap();
+            other.remove_all().await.unwrap();
+            assert_eq!(ours(&saved()), before);
+            assert_eq!(ask("172.30.17.186:27017").unwrap(), "two");
 
             next.remove_all().await.unwrap();
             assert!(!saved().contains("PILOTHOUSE"), "{}", saved());

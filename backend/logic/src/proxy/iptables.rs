@@ -1,18 +1,19 @@
 //! RuleSet → iptables chains, and the smallest `iptables-restore --noflush` input that leads from one state to the next.
 //!
 //! ```text
-//! nat  PREROUTING,OUTPUT ─► PILOTHOUSE-SERVICES ─► PILOTHOUSE-SVC-xxx ─► PILOTHOUSE-SEP-yyy (DNAT to one backend)
-//!                                              └─► PILOTHOUSE-NODEPORTS ─► PILOTHOUSE-SVC-xxx
-//! nat  POSTROUTING       ─► PILOTHOUSE-POSTROUTING (masquerade what was marked)
-//! filter FORWARD,OUTPUT,INPUT ─► PILOTHOUSE-REJECT (services without backends), PILOTHOUSE-FORWARD (let DNATed traffic pass)
+//! nat  PREROUTING,OUTPUT ─► PILOTHOUSE-TTTT-SERVICES ─► …-S-xxx ─► …-E-yyy (DNAT to one backend)
+//!                                                   └─► …-NODEPORTS ─► …-S-xxx
+//! nat  POSTROUTING       ─► …-POSTROUTING (masquerade what was marked)
+//! filter FORWARD,OUTPUT,INPUT ─► …-REJECT (services without backends), …-FORWARD (let DNATed traffic pass)
 //! ```
-//! Only chains with our prefix are written; the jumps into them are the doer's (`node::proxy::iptables`).
+//! TTTT stands for the cluster, so that two on one host never touch each other's chains. Only chains with our prefix are
+//! written; the jumps into them are the doer's (`node::proxy::iptables`).
 use super::{PortKey, RuleSet, ServiceRule};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Every chain of ours starts with this.
-pub const PREFIX: &str = "PILOTHOUSE-";
+/// What the chains of every cluster start with.
+pub const PREFIX_ANY: &str = "PILOTHOUSE-";
 /// Packet mark that asks for masquerading; one bit, so that others' marks survive.
 pub const MARK: &str = "0x80000/0x80000";
 
@@ -34,20 +35,41 @@ impl Table {
 /// Chain → its rules, each as iptables prints it after `-A CHAIN`.
 pub type Chains = BTreeMap<(Table, String), Vec<String>>;
 
-/// Where the base chains are hooked in: table, built-in chain, our chain, and the match in front of the jump.
-pub const JUMPS: [(Table, &str, &str, &str); 7] = [
-    (Table::Nat, "PREROUTING", "PILOTHOUSE-SERVICES", ""),
-    (Table::Nat, "OUTPUT", "PILOTHOUSE-SERVICES", ""),
-    (Table::Nat, "POSTROUTING", "PILOTHOUSE-POSTROUTING", ""),
-    (Table::Filter, "FORWARD", "PILOTHOUSE-FORWARD", ""),
-    (Table::Filter, "FORWARD", "PILOTHOUSE-REJECT", "-m conntrack --ctstate NEW"),
-    (Table::Filter, "OUTPUT", "PILOTHOUSE-REJECT", "-m conntrack --ctstate NEW"),
-    (Table::Filter, "INPUT", "PILOTHOUSE-REJECT", "-m conntrack --ctstate NEW"),
-];
+/// What the chains of one cluster start with; `cluster` is its id.
+pub fn prefix(cluster: &str) -> String {
+    format!("{PREFIX_ANY}{}-", &hash(&[cluster])[..4])
+}
 
-/// What differs between hosts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A jump from a built-in chain into one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jump {
+    pub table: Table,
+    pub from: &'static str,
+    pub to: String,
+    /// The match in front of the jump.
+    pub matching: &'static str,
+}
+
+/// Where the base chains are hooked in.
+pub fn jumps(prefix: &str) -> Vec<Jump> {
+    const NEW: &str = "-m conntrack --ctstate NEW";
+    let jump = |table, from, to, matching| Jump { table, from, to: format!("{prefix}{to}"), matching };
+    vec![
+        jump(Table::Nat, "PREROUTING", "SERVICES", ""),
+        jump(Table::Nat, "OUTPUT", "SERVICES", ""),
+        jump(Table::Nat, "POSTROUTING", "POSTROUTING", ""),
+        jump(Table::Filter, "FORWARD", "FORWARD", ""),
+        jump(Table::Filter, "FORWARD", "REJECT", NEW),
+        jump(Table::Filter, "OUTPUT", "REJECT", NEW),
+        jump(Table::Filter, "INPUT", "REJECT", NEW),
+    ]
+}
+
+/// What differs between clusters and hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// From [`prefix`].
+    pub prefix: String,
     /// Set where bridged packets bypass iptables: traffic from this network back into it must be masqueraded, or the
     /// answers would take the short way over the bridge and never be translated back.
     pub masquerade_within: Option<String>,
@@ -55,6 +77,7 @@ pub struct Options {
 
 /// The chains that serve the rule set.
 pub fn chains(rules: &RuleSet, options: &Options) -> Chains {
+    let prefix = &options.prefix;
     let mut out = Chains::new();
     let mut services = Vec::new();
     let mut node_ports = Vec::new();
@@ -64,7 +87,7 @@ pub fn chains(rules: &RuleSet, options: &Options) -> Chains {
             reject_rules(key, rule, &mut reject);
             continue;
         }
-        let chain = format!("{PREFIX}SVC-{}", hash(&[&key.namespace, &key.service, &key.port_name, &rule.protocol]));
+        let chain = format!("{prefix}S-{}", hash(&[&key.namespace, &key.service, &key.port_name, &rule.protocol]));
         for destination in std::iter::once(&rule.cluster_ip).chain(&rule.external_ips) {
             services.push(format!(
                 "-d {destination}/32 -p {p} -m {p} --dport {} {} -j {chain}",
@@ -78,19 +101,19 @@ pub fn chains(rules: &RuleSet, options: &Options) -> Chains {
             node_ports.push(format!("{matching} -j MARK --set-xmark {MARK}"));
             node_ports.push(format!("{matching} -j {chain}"));
         }
-        service_chain(&mut out, &chain, key, rule);
+        service_chain(&mut out, prefix, &chain, key, rule);
     }
     // Last, since a node port is asked for only when no service address matched.
-    services.push("-m addrtype --dst-type LOCAL -j PILOTHOUSE-NODEPORTS".into());
+    services.push(format!("-m addrtype --dst-type LOCAL -j {prefix}NODEPORTS"));
     let mut postrouting = vec![format!("-m mark --mark {MARK} -j MASQUERADE")];
     if let Some(net) = &options.masquerade_within {
         postrouting.push(format!("-s {net} -d {net} -m conntrack --ctstate DNAT -j MASQUERADE"));
     }
-    out.insert((Table::Nat, "PILOTHOUSE-SERVICES".into()), services);
-    out.insert((Table::Nat, "PILOTHOUSE-NODEPORTS".into()), node_ports);
-    out.insert((Table::Nat, "PILOTHOUSE-POSTROUTING".into()), postrouting);
-    out.insert((Table::Filter, "PILOTHOUSE-REJECT".into()), reject);
-    out.insert((Table::Filter, "PILOTHOUSE-FORWARD".into()), forward_rules());
+    out.insert((Table::Nat, format!("{prefix}SERVICES")), services);
+    out.insert((Table::Nat, format!("{prefix}NODEPORTS")), node_ports);
+    out.insert((Table::Nat, format!("{prefix}POSTROUTING")), postrouting);
+    out.insert((Table::Filter, format!("{prefix}REJECT")), reject);
+    out.insert((Table::Filter, format!("{prefix}FORWARD")), forward_rules());
     out
 }
 
@@ -114,11 +137,11 @@ fn reject_rules(key: &PortKey, rule: &ServiceRule, out: &mut Vec<String>) {
     }
 }
 
-fn service_chain(out: &mut Chains, chain: &str, key: &PortKey, rule: &ServiceRule) {
+fn service_chain(out: &mut Chains, prefix: &str, chain: &str, key: &PortKey, rule: &ServiceRule) {
     let endpoints: Vec<(String, &String)> = rule
         .backends
         .iter()
-        .map(|backend| (format!("{PREFIX}SEP-{}", hash(&[&key.namespace, &key.service, &key.port_name, &rule.protocol, backend])), backend))
+        .map(|backend| (format!("{prefix}E-{}", hash(&[&key.namespace, &key.service, &key.port_name, &rule.protocol, backend])), backend))
         .collect();
     let mut rules = Vec::new();
     if let Some(seconds) = rule.affinity_seconds {
@@ -150,7 +173,7 @@ fn comment(key: &PortKey) -> String {
     format!("-m comment --comment \"{}/{}{port}\"", key.namespace, key.service)
 }
 
-/// Twelve base-32 characters of FNV-1a/64: chain names have at most 28 characters.
+/// Ten base-32 characters of FNV-1a/64: chain names have at most 28 characters.
 fn hash(parts: &[&str]) -> String {
     let mut h: u64 = 0xcbf2_9ce4_8422_2325;
     for part in parts {
@@ -159,7 +182,7 @@ fn hash(parts: &[&str]) -> String {
         }
     }
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    (0..12).map(|i| char::from(alphabet[(h >> (5 * i) & 31) as usize])).collect()
+    (0..10).map(|i| char::from(alphabet[(h >> (5 * i) & 31) as usize])).collect()
 }
 
 /// Input for `iptables-restore --noflush` that turns `old` into `new`, touching only chains that differ.
@@ -204,6 +227,10 @@ mod tests {
         }
     }
 
+    fn options() -> Options {
+        Options { prefix: prefix("test"), masquerade_within: None }
+    }
+
     fn set(entries: &[(&str, ServiceRule)]) -> RuleSet {
         let key = |name: &str| PortKey { namespace: "hack".into(), service: name.into(), port_name: String::new() };
         RuleSet { ports: entries.iter().map(|(n, r)| (key(n), r.clone())).collect() }
@@ -214,15 +241,15 @@ mod tests {
         let mut sticky = rule("172.30.0.5", &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
         sticky.affinity_seconds = Some(60);
         sticky.node_port = 30001;
-        let chains = chains(&set(&[("a", sticky), ("b", rule("172.30.0.6", &[]))]), &Options::default());
+        let chains = chains(&set(&[("a", sticky), ("b", rule("172.30.0.6", &[]))]), &options());
         for ((table, _), rules) in &chains {
             for target in
-                rules.iter().filter_map(|r| r.split("-j ").nth(1)).filter_map(|t| t.split(' ').next()).filter(|t| t.starts_with(PREFIX))
+                rules.iter().filter_map(|r| r.split("-j ").nth(1)).filter_map(|t| t.split(' ').next()).filter(|t| t.starts_with(PREFIX_ANY))
             {
                 assert!(chains.contains_key(&(*table, target.to_string())), "{target}");
             }
         }
-        assert!(chains.keys().all(|(_, c)| c.starts_with(PREFIX) && c.len() <= 28));
+        assert!(chains.keys().all(|(_, c)| c.starts_with(&prefix("test")) && c.len() <= 28));
     }
 
     #[test]
@@ -232,7 +259,7 @@ mod tests {
         let before: Vec<(&str, ServiceRule)> = many.iter().map(|(n, r)| (n.as_str(), r.clone())).collect();
         let mut after = before.clone();
         after[7].1.backends.pop();
-        let (old, new) = (chains(&set(&before), &Options::default()), chains(&set(&after), &Options::default()));
+        let (old, new) = (chains(&set(&before), &options()), chains(&set(&after), &options()));
         let input = restore_input(&old, &new).unwrap();
         assert_eq!(input.lines().filter(|l| l.starts_with(':')).count(), 2, "{input}");
         assert_eq!(input.lines().filter(|l| l.starts_with("-X")).count(), 1);
@@ -241,10 +268,10 @@ mod tests {
 
     #[test]
     fn a_service_without_backends_is_rejected_and_not_translated() {
-        let chains = chains(&set(&[("a", rule("172.30.0.9", &[]))]), &Options::default());
-        let reject = &chains[&(Table::Filter, "PILOTHOUSE-REJECT".to_string())];
+        let chains = chains(&set(&[("a", rule("172.30.0.9", &[]))]), &options());
+        let reject = &chains[&(Table::Filter, format!("{}REJECT", prefix("test")))];
         assert_eq!(reject.len(), 1);
         assert!(reject[0].contains("-d 172.30.0.9/32") && reject[0].contains("--dport 27017"));
-        assert!(chains.keys().all(|(_, c)| !c.starts_with("PILOTHOUSE-SVC-")));
+        assert!(chains.keys().all(|(_, c)| !c.contains("-S-")));
     }
 }

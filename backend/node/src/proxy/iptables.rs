@@ -2,7 +2,7 @@
 use super::{ProxyError, ServiceProxy};
 use async_trait::async_trait;
 use logic::proxy::RuleSet;
-use logic::proxy::iptables::{Chains, JUMPS, Options, PREFIX, Table, chains, restore_input};
+use logic::proxy::iptables::{Chains, Jump, Options, PREFIX_ANY, Table, chains, jumps, prefix, restore_input};
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const CALL_SECONDS_MAX: u64 = 30;
 /// How long iptables waits for another program that changes rules.
 const LOCK_SECONDS_MAX: &str = "10";
 
-/// The iptables implementation. One instance a host: it owns every chain with our prefix.
+/// The iptables implementation. One instance for each cluster on a host: it owns every chain with the cluster's prefix.
 pub struct IptablesProxy {
     options: Options,
     /// What the kernel holds; `None` until the first change has been made.
@@ -23,20 +23,21 @@ pub struct IptablesProxy {
 }
 
 impl IptablesProxy {
-    /// `pod_network`: the bridge network of the pods, such as `172.17.0.0/16`.
-    pub fn new(pod_network: &str) -> IptablesProxy {
+    /// `cluster`: whose chains these are. `pod_network`: the bridge network of the pods, such as `172.17.0.0/16`.
+    pub fn new(cluster: &str, pod_network: &str) -> IptablesProxy {
         let bridged = std::fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables").is_ok_and(|v| v.trim() == "1");
         let masquerade_within = (!bridged).then(|| pod_network.to_string());
-        IptablesProxy { options: Options { masquerade_within }, applied: Mutex::new(None) }
+        IptablesProxy { options: Options { prefix: prefix(cluster), masquerade_within }, applied: Mutex::new(None) }
     }
 
-    /// Chains of ours that the kernel holds, by name only: what an earlier run left behind.
+    /// Chains of this cluster that the kernel holds, by name only: what an earlier run left behind.
     async fn existing(&self) -> Result<BTreeSet<(Table, String)>, ProxyError> {
         let mut found = BTreeSet::new();
         for table in [Table::Nat, Table::Filter] {
             let saved = run("iptables-save", &["-t", table.name()], None).await?;
             for line in saved.lines() {
-                if let Some(chain) = line.strip_prefix(':').and_then(|l| l.split(' ').next()).filter(|c| c.starts_with(PREFIX)) {
+                let chain = line.strip_prefix(':').and_then(|l| l.split(' ').next());
+                if let Some(chain) = chain.filter(|c| c.starts_with(&self.options.prefix)) {
                     found.insert((table, chain.to_string()));
                 }
             }
@@ -44,15 +45,20 @@ impl IptablesProxy {
         Ok(found)
     }
 
+    /// Two clusters may share a host, but not a service address.
+    async fn warn_of_others(&self) {
+        let Ok(saved) = run("iptables-save", &["-t", "nat"], None).await else { return };
+        let services = |l: &&str| l.starts_with(&format!(":{PREFIX_ANY}")) && l.contains("-SERVICES ");
+        if saved.lines().filter(services).any(|l| !l[1..].starts_with(&self.options.prefix)) {
+            tracing::warn!("another cluster has service rules on this host; if both use the same --portal-net, their addresses collide");
+        }
+    }
+
     async fn ensure_jumps(&self) -> Result<(), ProxyError> {
         // Inserted at the top, in reverse, so that they stand in the order of the table, before Docker's own.
-        for (table, from, to, matching) in JUMPS.iter().rev() {
-            let mut rule: Vec<&str> = matching.split_whitespace().collect();
-            rule.extend(["-j", to]);
-            let check = [&["-w", LOCK_SECONDS_MAX, "-t", table.name(), "-C", from], rule.as_slice()].concat();
-            if run("iptables", &check, None).await.is_err() {
-                let insert = [&["-w", LOCK_SECONDS_MAX, "-t", table.name(), "-I", from], rule.as_slice()].concat();
-                run("iptables", &insert, None).await?;
+        for jump in jumps(&self.options.prefix).iter().rev() {
+            if run("iptables", &arguments("-C", jump), None).await.is_err() {
+                run("iptables", &arguments("-I", jump), None).await?;
             }
         }
         Ok(())
@@ -61,6 +67,11 @@ impl IptablesProxy {
     async fn restore(&self, input: &str) -> Result<(), ProxyError> {
         run("iptables-restore", &["--noflush", "-w", LOCK_SECONDS_MAX], Some(input)).await.map(|_| ())
     }
+}
+
+fn arguments<'a>(verb: &'a str, jump: &'a Jump) -> Vec<&'a str> {
+    let start = ["-w", LOCK_SECONDS_MAX, "-t", jump.table.name(), verb, jump.from];
+    start.into_iter().chain(jump.matching.split_whitespace()).chain(["-j", &jump.to]).collect()
 }
 
 /// Chains by name, as if empty: comparing with them rewrites or removes each.
@@ -83,6 +94,7 @@ impl ServiceProxy for IptablesProxy {
         }
         if first {
             self.ensure_jumps().await?;
+            self.warn_of_others().await;
         }
         *applied = Some(wanted);
         Ok(())
@@ -109,12 +121,9 @@ impl ServiceProxy for IptablesProxy {
 
     async fn remove_all(&self) -> Result<(), ProxyError> {
         let mut applied = self.applied.lock().await;
-        for (table, from, to, matching) in JUMPS {
-            let mut rule: Vec<&str> = matching.split_whitespace().collect();
-            rule.extend(["-j", to]);
-            let delete = [&["-w", LOCK_SECONDS_MAX, "-t", table.name(), "-D", from], rule.as_slice()].concat();
+        for jump in jumps(&self.options.prefix) {
             // Deleted until it is no longer there: an earlier crash may have left it twice.
-            while run("iptables", &delete, None).await.is_ok() {}
+            while run("iptables", &arguments("-D", &jump), None).await.is_ok() {}
         }
         let existing = as_unknown(self.existing().await?);
         *applied = None;
@@ -130,7 +139,7 @@ impl IptablesProxy {
         let mut count = 0;
         for table in [Table::Nat, Table::Filter] {
             let saved = run("iptables-save", &["-t", table.name()], None).await?;
-            count += saved.lines().filter(|l| l.strip_prefix("-A ").is_some_and(|r| r.starts_with(PREFIX))).count();
+            count += saved.lines().filter(|l| l.strip_prefix("-A ").is_some_and(|r| r.starts_with(&self.options.prefix))).count();
         }
         Ok(count)
     }

@@ -163,7 +163,7 @@ pub struct EngineInfo {
 #[async_trait]
 pub trait Runtime: Send + Sync {
     async fn info(&self) -> Result<EngineInfo>;
-    /// All containers whose name marks them as ours, running or not. `ids` restricts to some.
+    /// All containers of this cluster, running or not.
     async fn list(&self) -> Result<Vec<ContainerInfo>>;
     async fn inspect(&self, id: &str) -> Result<ContainerInfo>;
     /// Creates and starts; answers the state after the start (with the address, for an infra container).

@@ -30,18 +30,27 @@ const EVENTS_AGAIN: Duration = Duration::from_millis(500);
 /// What our containers are called.
 const NAME_PREFIX: &str = "k8s_";
 
+/// The label that says which cluster a container belongs to: several may share one engine.
+pub const LABEL_CLUSTER: &str = "io.pilothouse.cluster";
+
 pub struct DockerRuntime {
     docker: Docker,
+    cluster: String,
 }
 
 impl DockerRuntime {
-    /// `address` is `unix:///var/run/docker.sock` or a path. Does not talk to the engine yet.
-    pub fn connect(address: &str) -> Result<DockerRuntime> {
+    /// `address` is `unix:///var/run/docker.sock` or a path; `cluster` is the id of the cluster whose containers are ours.
+    /// Does not talk to the engine yet.
+    pub fn connect(address: &str, cluster: &str) -> Result<DockerRuntime> {
         let path = address.strip_prefix("unix://").unwrap_or(address);
         // 1.40 (Docker 19.03) has everything that is asked here, and newer engines still answer it.
         let version = bollard::ClientVersion { major_version: 1, minor_version: 40 };
         let docker = Docker::connect_with_unix(path, CHANGE_SECONDS_MAX, &version).map_err(|e| RuntimeError::Unreachable(e.to_string()))?;
-        Ok(DockerRuntime { docker })
+        Ok(DockerRuntime { docker, cluster: cluster.into() })
+    }
+
+    fn label(&self) -> String {
+        format!("{LABEL_CLUSTER}={}", self.cluster)
     }
 }
 
@@ -118,11 +127,10 @@ impl Runtime for DockerRuntime {
     }
 
     async fn list(&self) -> Result<Vec<ContainerInfo>> {
-        let filters = HashMap::from([("name".to_string(), vec![NAME_PREFIX.to_string()])]);
+        let filters = HashMap::from([("label".to_string(), vec![self.label()])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
         let found = call("list", LOOK_SECONDS_MAX, self.docker.list_containers(Some(options))).await?;
-        let ours = found.into_iter().filter(|c| c.names.iter().flatten().any(|n| n.trim_start_matches('/').starts_with(NAME_PREFIX)));
-        let infos = ours.map(|c| async move {
+        let infos = found.into_iter().map(|c| async move {
             let id = c.id.clone().unwrap_or_default();
             self.inspect(&id).await
         });
@@ -136,7 +144,9 @@ impl Runtime for DockerRuntime {
 
     async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
         let options = bollard::query_parameters::CreateContainerOptions { name: Some(spec.name.clone()), platform: String::new() };
-        let created = call("create", CHANGE_SECONDS_MAX, self.docker.create_container(Some(options), create::body(spec))).await;
+        let mut body = create::body(spec);
+        body.labels.get_or_insert_default().insert(LABEL_CLUSTER.into(), self.cluster.clone());
+        let created = call("create", CHANGE_SECONDS_MAX, self.docker.create_container(Some(options), body)).await;
         let created = created.map_err(|e| match e {
             RuntimeError::ImageMissing(_) => RuntimeError::ImageMissing(spec.image.clone()),
             other => other,
@@ -210,12 +220,12 @@ impl Runtime for DockerRuntime {
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
-        let docker = self.docker.clone();
-        let connections = futures::stream::unfold((docker, true), |(docker, first)| async move {
+        let (docker, label) = (self.docker.clone(), self.label());
+        let connections = futures::stream::unfold((docker, label, true), |(docker, label, first)| async move {
             if !first {
                 tokio::time::sleep(EVENTS_AGAIN).await;
             }
-            let filters = HashMap::from([("type".to_string(), vec!["container".to_string()])]);
+            let filters = HashMap::from([("type".to_string(), vec!["container".to_string()]), ("label".to_string(), vec![label.clone()])]);
             // From before the Resync on: what happens between its comparison and the connection must not be lost. Seen
             // twice does no harm.
             let since = Some(jiff::Timestamp::now().as_second().to_string());
@@ -223,7 +233,7 @@ impl Runtime for DockerRuntime {
             let events = docker.events(Some(options)).filter_map(|e| async move { event_of(e) });
             // Whatever happened while nobody listened must be looked for.
             let stream = futures::stream::once(async { RuntimeEvent::Resync }).chain(events).boxed();
-            Some((stream, (docker, false)))
+            Some((stream, (docker, label, false)))
         });
         connections.flatten().boxed()
     }
