@@ -38,9 +38,13 @@ async fn one(context: &Context, write: Write, watched: &Kind) -> Result<Option<u
     let options = WriteOptions { field_validation: registry::options::FieldValidation::Ignore, ..WriteOptions::default() };
     let place = |kind: &Kind, namespace: String| kind.namespaced().then_some(namespace);
     match write {
-        Write::Create { kind, namespace, body } => {
+        Write::Create { kind, namespace, body, creator } => {
             let ns = place(kind, namespace);
             let written = registry.create(caller, kind, ns.as_deref(), body, &options).await?;
+            if let Some(creator) = creator {
+                let message = format!("Created {}: {}", kind.kind.to_ascii_lowercase(), written.object.name());
+                context.events.record(creator, false, "SuccessfulCreate", message).await;
+            }
             Ok((kind == watched).then(|| written.object.revision()))
         }
         Write::Update { kind, namespace, name, subresource, body } => {

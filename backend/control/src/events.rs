@@ -17,18 +17,17 @@ const REMEMBERED_MAX: usize = 4096;
 const TTL_SECONDS: i64 = 2 * 3600;
 const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 
-/// Writes events for one component.
+/// Writes the events of the control plane.
 pub(crate) struct Recorder {
     registry: Registry,
     caller: Caller,
-    component: &'static str,
     /// What was said of whom → (name of the event, count).
     remembered: Mutex<HashMap<(String, String, String), (String, i64)>>,
 }
 
 impl Recorder {
-    pub(crate) fn new(registry: Registry, caller: Caller, component: &'static str) -> Recorder {
-        Recorder { registry, caller, component, remembered: Mutex::default() }
+    pub(crate) fn new(registry: Registry, caller: Caller) -> Recorder {
+        Recorder { registry, caller, remembered: Mutex::default() }
     }
 
     /// Never fails the caller: an event that cannot be written is only logged.
@@ -53,10 +52,11 @@ impl Recorder {
                 return;
             }
         }
+        let component = source_of(&about.kind);
         let name = format!("{}.{}", about.name, &uuid::Uuid::new_v4().simple().to_string()[..16]);
         let body = json!({
             "metadata": {"name": name, "namespace": namespace}, "involvedObject": about, "reason": reason, "message": message,
-            "type": if warning { "Warning" } else { "Normal" }, "source": {"component": self.component}, "reportingComponent": self.component,
+            "type": if warning { "Warning" } else { "Normal" }, "source": {"component": component}, "reportingComponent": component,
             "reportingInstance": "", "firstTimestamp": now, "lastTimestamp": now, "count": 1,
         });
         match self.registry.create(&self.caller, &EVENT, Some(&namespace), body, &WriteOptions::default()).await {
@@ -65,6 +65,16 @@ impl Recorder {
             }
             Err(status) => tracing::debug!(error = %status, reason, "event not written"),
         }
+    }
+}
+
+/// The component that Kubernetes names as the source of events about a kind.
+fn source_of(kind: &str) -> &'static str {
+    match kind {
+        "ReplicationController" => "replication-controller",
+        "Pod" => "default-scheduler",
+        "Node" => "node-controller",
+        _ => "controllermanager",
     }
 }
 

@@ -63,7 +63,7 @@ impl Control {
         let caller = Caller::system("controller-manager");
         bootstrap::ensure(&registry, &caller, &config).await?;
         let context = Context {
-            events: Arc::new(Recorder::new(registry.clone(), caller.clone(), "controllermanager")),
+            events: Arc::new(Recorder::new(registry.clone(), caller.clone())),
             pods: Cache::start(&registry, &POD, |o| PodFacts::of(&o.view::<Pod>()), &stop),
             nodes: Cache::start(&registry, &NODE, |o| NodeFacts::of(&o.view::<Node>()), &stop),
             config: Arc::new(config),

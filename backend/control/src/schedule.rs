@@ -61,7 +61,7 @@ pub(crate) fn start(context: &Context) {
         rotation: 0,
         signals,
         permits: Arc::new(Semaphore::new(BINDINGS_MAX)),
-        events: Arc::new(Recorder::new(context.registry.clone(), context.caller.clone(), "default-scheduler")),
+        events: Arc::new(Recorder::new(context.registry.clone(), context.caller.clone())),
     };
     let stop = context.stop.clone();
     tokio::spawn(async move {

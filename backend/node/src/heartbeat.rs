@@ -65,10 +65,9 @@ pub(crate) async fn register(node: &Arc<Node>, engine: Result<&EngineInfo, &str>
                 node.api.patch_status(&NODE, None, name, patch).await
             }
             Err(error) if error.is_not_found() => {
-                // No labels of our own on the all-in-one's node beyond what scheduling by host name needs would show in
-                // the tutorial's listing; the scheduler knows the host name and system without labels.
-                let annotations = json!({"pilothouse.io/os": "linux", "pilothouse.io/arch": arch});
-                let body = json!({"metadata": {"name": name, "annotations": annotations}, "spec": {}, "status": status(node, engine, &Value::Null)});
+                // Listings in the manner of 2015 leave these labels out: nobody had set them by hand.
+                let labels = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": arch});
+                let body = json!({"metadata": {"name": name, "labels": labels}, "spec": {}, "status": status(node, engine, &Value::Null)});
                 node.api.create(&NODE, None, body).await
             }
             Err(error) => Err(error),

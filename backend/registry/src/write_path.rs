@@ -357,11 +357,15 @@ impl Registry {
             None => (None, Vec::new()),
         };
         let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };
-        let (bytes, at) = encode(map);
         let key = current.record.key.clone();
         if options.dry_run {
+            // As nothing is stored, the revision stays the stored object's.
+            let mut map = map.clone();
+            map["metadata"]["resourceVersion"] = json!(current.revision().to_string());
+            let bytes = serde_json::to_vec(&map).map_err(|e| Status::internal(&e.to_string()))?.into();
             return Ok(Written { object: unstored(kind, key, bytes), warnings: Vec::new() });
         }
+        let (bytes, at) = encode(map);
         let mut ops = vec![Op {
             key: key.clone(),
             expect: Expect::Revision(current.revision()),

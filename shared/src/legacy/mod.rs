@@ -218,6 +218,12 @@ fn metadata_from_v1(value: &Value, version: Version, out: &mut Object) {
             metadata.remove("annotations");
         }
     }
+    if let Some(Value::Object(labels)) = metadata.get_mut("labels") {
+        labels.retain(|k, _| !set_by_system(value["kind"].as_str().unwrap_or_default(), k));
+        if labels.is_empty() {
+            metadata.remove("labels");
+        }
+    }
     if !version.flat() {
         out.insert("metadata".into(), Value::Object(metadata));
         return;
@@ -231,6 +237,15 @@ fn metadata_from_v1(value: &Value, version: Version, out: &mut Object) {
             },
             _ => out.insert(name, value),
         };
+    }
+}
+
+/// Labels that every node and namespace has today and none had then.
+fn set_by_system(kind: &str, label: &str) -> bool {
+    match kind {
+        "Node" => matches!(label, "kubernetes.io/hostname" | "kubernetes.io/os" | "kubernetes.io/arch"),
+        "Namespace" => label == "kubernetes.io/metadata.name",
+        _ => false,
     }
 }
 

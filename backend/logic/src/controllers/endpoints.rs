@@ -122,7 +122,7 @@ fn endpoints(service: &Service, backends: &[Backend<'_>], stored: Option<&Value>
             if !subsets.is_empty() {
                 body["subsets"] = subsets.into();
             }
-            writes.push(Write::Create { kind: &ENDPOINTS, namespace, body });
+            writes.push(Write::Create { kind: &ENDPOINTS, namespace, body, creator: None });
         }
         Some(stored) => {
             let same = stored.get("subsets").and_then(Value::as_array).map_or(subsets.is_empty(), |s| *s == subsets);
@@ -162,7 +162,7 @@ fn slices(service: &Service, backends: &[Backend<'_>], stored: &[&Value], writes
     let namespace = &service.metadata.namespace;
     for body in &wanted {
         match stored.iter().find(|s| name(s) == name(body)) {
-            None => writes.push(Write::Create { kind: &ENDPOINT_SLICE, namespace: namespace.clone(), body: body.clone() }),
+            None => writes.push(Write::Create { kind: &ENDPOINT_SLICE, namespace: namespace.clone(), body: body.clone(), creator: None }),
             Some(old)
                 if ["endpoints", "ports"].iter().any(|m| empty_as_null(old.get(m)) != empty_as_null(body.get(m)))
                     || !has_labels(old, body) =>

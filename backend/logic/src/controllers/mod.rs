@@ -19,6 +19,8 @@ pub enum Write {
         kind: &'static Kind,
         namespace: String,
         body: Value,
+        /// Whom an event tells of the created object's name, which is known only afterwards.
+        creator: Option<ObjectReference>,
     },
     /// Replaces the object; the body carries the resourceVersion it was computed from.
     Update {

@@ -75,7 +75,12 @@ fn scale(rc: &ReplicationController, active: &[&PodFacts], writes: &mut Vec<Writ
     let wanted = wanted(rc);
     if active.len() < wanted {
         for _ in 0..(wanted - active.len()).min(BURST_MAX) {
-            writes.push(Write::Create { kind: &POD, namespace: rc.metadata.namespace.clone(), body: new_pod(rc) });
+            writes.push(Write::Create {
+                kind: &POD,
+                namespace: rc.metadata.namespace.clone(),
+                body: new_pod(rc),
+                creator: Some(reference(rc)),
+            });
         }
         return;
     }
@@ -153,7 +158,11 @@ fn status(rc: &ReplicationController, active: &[&PodFacts], writes: &mut Vec<Wri
 
 /// An event about the controller.
 pub fn event(rc: &ReplicationController, warning: bool, reason: &'static str, message: String) -> Write {
-    let about = ObjectReference {
+    Write::Event { about: reference(rc), warning, reason, message }
+}
+
+fn reference(rc: &ReplicationController) -> ObjectReference {
+    ObjectReference {
         kind: "ReplicationController".into(),
         namespace: rc.metadata.namespace.clone(),
         name: rc.metadata.name.clone(),
@@ -161,8 +170,7 @@ pub fn event(rc: &ReplicationController, warning: bool, reason: &'static str, me
         api_version: "v1".into(),
         resource_version: rc.metadata.resource_version.clone(),
         field_path: String::new(),
-    };
-    Write::Event { about, warning, reason, message }
+    }
 }
 
 #[cfg(test)]
