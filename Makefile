@@ -22,9 +22,10 @@ test: setup check unit e2e
 unit:
 	$(CARGO) test --release --workspace --all-features
 
-# Whole clusters on the real engine: the tutorial, word for word.
+# Whole clusters on the real engine: the tutorial, word for word, and what else pods are promised.
 e2e: build
 	tests/tutorial/run.sh $(BIN)
+	tests/pods/run.sh $(BIN)
 
 check:
 	$(CARGO) fmt --all --check

@@ -86,7 +86,8 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
         crashes: BTreeMap::new(),
         touched: BTreeSet::new(),
         waiting: BTreeMap::new(),
-        refreshed_ms: now_ms(),
+        // Tokens of adopted containers may have expired while nobody looked after them.
+        refreshed_ms: 0,
         reported: Value::Null,
         signals,
         sender: sender.clone(),

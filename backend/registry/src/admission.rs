@@ -1,10 +1,11 @@
 //! Feeds `logic::admission` with what it needs from the store: namespaces, limits, quotas and what is used.
+use crate::clock;
 use crate::encode::encode;
 use crate::object::Object;
 use crate::registry_impl::{Inner, Registry};
-use logic::admission::{limits, quota};
+use logic::admission::{limits, quota, service_account};
 use serde_json::{Value, json};
-use shared::kinds::{Kind, LIMIT_RANGE, NAMESPACE, POD, RESOURCE_QUOTA};
+use shared::kinds::{Kind, LIMIT_RANGE, NAMESPACE, POD, RESOURCE_QUOTA, SERVICE_ACCOUNT};
 use shared::objects::quota::{LimitRange, ResourceQuota};
 use shared::quantity::Quantity;
 use shared::status::{Cause, Status};
@@ -29,6 +30,22 @@ impl Registry {
             return Err(Status::forbidden(kind, name, &why).with_causes(vec![cause]));
         }
         Ok(Op { key: found.record.key.clone(), expect: Expect::Revision(found.revision()), change: Change::Check })
+    }
+
+    /// What the pod's service account brings along. A namespace so new that its default account is still being made gives
+    /// the same as one with it.
+    pub(crate) fn apply_service_account(&self, namespace: &str, name: &str, spec: &mut Value) -> Result<(), Status> {
+        let account = service_account::name(spec);
+        let found = match self.load(&SERVICE_ACCOUNT, Some(namespace), &account) {
+            Some(found) => found.value(),
+            None if account == service_account::DEFAULT_ACCOUNT => json!({}),
+            None => {
+                let why = format!("error looking up service account {namespace}/{account}: serviceaccount \"{account}\" not found");
+                return Err(Status::forbidden(&POD, name, &why));
+            }
+        };
+        service_account::apply(spec, &found, &clock::name_suffix());
+        Ok(())
     }
 
     /// Fills and checks limits of a pod.

@@ -161,16 +161,9 @@ impl Registry {
     /// Changes an object before its defaults and checks: limits, service account, owner of the namespace.
     fn admit(&self, kind: &'static Kind, namespace: Option<&str>, name: &str, value: &mut Value) -> Result<(), Status> {
         if *kind == POD {
-            let spec = &mut value["spec"];
-            if spec.get("serviceAccountName").and_then(Value::as_str).is_none_or(str::is_empty)
-                && spec.get("serviceAccount").is_none()
-                && spec.is_object()
-            {
-                spec["serviceAccountName"] = json!("default");
-                spec["serviceAccount"] = json!("default");
-            }
-            if spec.is_object() {
-                default_tolerations(spec);
+            if value["spec"].is_object() {
+                self.apply_service_account(namespace.unwrap_or_default(), name, &mut value["spec"])?;
+                default_tolerations(&mut value["spec"]);
             }
             self.apply_limits(namespace.unwrap_or_default(), name, value)?;
         }

@@ -193,7 +193,7 @@ pub(super) fn spec_from_v1(spec: &Value, version: Version) -> Value {
         out["id"] = json!("");
     }
     let list = |member: &str| spec[member].as_array().cloned().unwrap_or_default();
-    let volumes: Vec<Value> = list("volumes").iter().map(|v| volume_from_v1(v, version)).collect();
+    let volumes: Vec<Value> = list("volumes").iter().filter(|v| !injected(v)).map(|v| volume_from_v1(v, version)).collect();
     out["volumes"] = if volumes.is_empty() { Value::Null } else { volumes.into() };
     out["containers"] = list("containers").iter().map(|c| container_from_v1(c, version)).collect::<Vec<_>>().into();
     out["restartPolicy"] = match spec["restartPolicy"].as_str() {
@@ -230,8 +230,9 @@ fn container_from_v1(c: &Value, version: Version) -> Value {
         });
         out.insert("env".into(), env.collect::<Vec<_>>().into());
     }
-    if let Some(mounts) = c["volumeMounts"].as_array().filter(|m| !m.is_empty()) {
-        let mounts = mounts.iter().map(|m| {
+    let mounts: Vec<&Value> = c["volumeMounts"].as_array().into_iter().flatten().filter(|m| !injected(m)).collect();
+    if !mounts.is_empty() {
+        let mounts = mounts.into_iter().map(|m| {
             let mut m = m.clone();
             if version == Version::V1Beta1 {
                 m["path"] = m["mountPath"].clone();
@@ -258,6 +259,11 @@ fn container_from_v1(c: &Value, version: Version) -> Value {
     }
     out.insert("capabilities".into(), c["securityContext"].get("capabilities").cloned().unwrap_or_else(|| json!({})));
     Value::Object(out)
+}
+
+/// The service account's token came after these versions, which have no words for its volume.
+fn injected(volume_or_mount: &Value) -> bool {
+    volume_or_mount["name"].as_str().is_some_and(|n| n.starts_with("kube-api-access-"))
 }
 
 /// In the flat versions cpu is a string of cores and everything else a number.

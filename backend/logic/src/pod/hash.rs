@@ -1,6 +1,7 @@
 //! The hash in a container's name: adler-32 over the specification as the original printed it, so that the tutorial's
 //! very digits come out.
-use shared::objects::pod::Container;
+use crate::admission::service_account::{TOKEN_PATH, TOKEN_VOLUME_PREFIX};
+use shared::objects::pod::{Container, VolumeMount};
 
 /// Hash of an app container.
 pub fn of_container(c: &Container) -> u32 {
@@ -33,10 +34,13 @@ fn command(c: &Container) -> String {
 
 /// What the original's container did not have, or had in another form: only its presence has to change the hash.
 fn rest(c: &Container) -> String {
+    // The token's mount is the cluster's addition; the digits are of what people wrote.
+    let injected = |m: &&VolumeMount| m.mount_path == TOKEN_PATH && m.name.starts_with(TOKEN_VOLUME_PREFIX);
+    let mounts: Vec<&VolumeMount> = c.volume_mounts.iter().filter(|m| !injected(m)).collect();
     let value = serde_json::json!([
         c.env,
         c.env_from,
-        c.volume_mounts,
+        mounts,
         c.working_dir,
         c.liveness_probe,
         c.readiness_probe,
@@ -100,6 +104,19 @@ mod tests {
         assert_eq!(format!("{:x}", of_container(&hello(0))), "346dfbe7");
         assert_eq!(format!("{:x}", of_infra("openshift/origin-pod:v0.4.1", &[hello(6061)])), "e3b5ea67");
         assert_eq!(format!("{:x}", of_infra("openshift/origin-pod:v0.4.1", &[hello(0)])), "7d6e9ca");
+    }
+
+    #[test]
+    fn the_injected_token_leaves_the_digits_alone() {
+        let mut mounted = hello(0);
+        mounted.volume_mounts.push(VolumeMount {
+            name: "kube-api-access-abcde".into(),
+            mount_path: TOKEN_PATH.into(),
+            ..Default::default()
+        });
+        assert_eq!(of_container(&mounted), of_container(&hello(0)));
+        mounted.volume_mounts[0].name = "mine".into();
+        assert_ne!(of_container(&mounted), of_container(&hello(0)));
     }
 
     #[test]

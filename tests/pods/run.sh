@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# What pods are promised beyond the tutorial, on real Docker: each promise once, with real programs in real containers.
+# Usage: tests/pods/run.sh DIRECTORY-OF-THE-BINARIES
+set -euo pipefail
+bin=$(realpath "$1")
+here=$(realpath "$(dirname "$0")")
+work=$(mktemp -d)
+export OPENSHIFT_DATA_DIR=$work/data PATH=$work/bin:$PATH KUBECONFIG=$work/data/admin.kubeconfig
+mkdir -p "$work/bin"
+ln -s "$bin/openshift" "$work/bin/openshift"
+ln -s "$bin/openshift" "$work/bin/osc"
+image=pilothouse-test/tools:1
+passed=0
+
+finish() {
+  status=$?
+  [ $status -eq 0 ] || { echo "--- server log"; tail -40 "$work/server.log"; }
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true; fi
+  openshift ex clean >/dev/null 2>&1 || true
+  rm -rf "$work"
+  exit $status
+}
+
+fail() { echo "FAILED: $1"; [ -z "${2:-}" ] || printf '  wanted: %s\n  got: %s\n' "$2" "$3"; exit 1; }
+ok() { passed=$((passed + 1)); echo "ok - $1"; }
+same() { [ "$2" = "$3" ] && ok "$1" || fail "$1" "$2" "$3"; }
+like() { [[ "$3" =~ $2 ]] && ok "$1" || fail "$1" "$2" "$3"; }
+until_true() {
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $deadline ] || fail "$what did not come true"
+    sleep 0.05
+  done
+}
+
+# pod NAME SPEC-MEMBERS CONTAINER-MEMBERS: makes a pod of one container `a` from the tools image.
+pod() {
+  printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","labels":{"app":"%s"}},"spec":{"terminationGracePeriodSeconds":1,%s"containers":[{"name":"a","image":"%s","imagePullPolicy":"IfNotPresent"%s}]}}' \
+    "$1" "$1" "${2:+$2,}" "$image" "${3:+,$3}" | osc create -f - >/dev/null
+}
+field() { osc get pods "$1" -o "jsonpath=$2"; }
+ready() { [ "$(field "$1" '{.status.containerStatuses[0].ready}')" = true ]; }
+container() { docker ps -q --filter "name=k8s_a\..*_$1\.default\.api_"; }
+inside() { docker exec "$(container "$1")" "${@:2}"; }
+
+server=
+trap finish EXIT
+"$here/image.sh" $image
+openshift start --hostname=master >>"$work/server.log" 2>&1 &
+server=$!
+until_true 30 "the announcement of readiness" grep -q '^ready after' "$work/server.log"
+
+# --- the service account's token
+pod token
+until_true 20 "the pod running" ready token
+api='cd /var/run/secrets/kubernetes.io/serviceaccount; curl -sS --max-time 5 --cacert ca.crt -H "Authorization: Bearer $(cat token)" https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT'
+same "the token's namespace" default "$(inside token cat /var/run/secrets/kubernetes.io/serviceaccount/namespace)"
+like "a pod reaches the API at the service's address, as its account" 'system:serviceaccount:default:default.* cannot list' \
+  "$(inside token sh -c "$api/api/v1/namespaces/default/pods")"
+token=$(inside token cat /var/run/secrets/kubernetes.io/serviceaccount/token)
+pod bare '"automountServiceAccountToken":false'
+until_true 20 "the pod running" ready bare
+! inside bare ls /var/run/secrets/kubernetes.io/serviceaccount 2>/dev/null || fail "automountServiceAccountToken: false is honoured"
+ok "automountServiceAccountToken: false is honoured"
+osc delete pods token >/dev/null
+gone() { [ -z "$(docker ps -aq --filter "name=_$1\.default\.api_")" ]; }
+until_true 20 "the pod's end" gone token
+refused() { [ "$(curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $token" https://127.0.0.1:8443/api/v1/namespaces/default/pods)" = 401 ]; }
+until_true 5 "the token dying with its pod" refused
+ok "the token dies with its pod"
+
+echo "$passed passed, 0 failed"
