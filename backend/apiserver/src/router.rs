@@ -34,7 +34,7 @@ pub enum Route {
     OAuth(String),
     /// `/`
     Root,
-    /// Paths of the API of 2015: `/api/v1beta1…3`, `/osapi/…`, `/proxy/…`, `/watch/…` (see `handlers::legacy`).
+    /// Paths of the API of 2015: `/api/v1beta1…3`, `/osapi/…`, `/proxy/…`, `/swaggerapi/…` (see `handlers::legacy`).
     Legacy,
     Unknown,
 }
@@ -101,7 +101,7 @@ pub fn route(path: &str) -> Route {
 
 /// The hook for the API of 2015.
 fn is_legacy(path: &str) -> bool {
-    ["/api/v1beta1", "/api/v1beta2", "/api/v1beta3", "/osapi", "/proxy/", "/watch/"].iter().any(|prefix| path.starts_with(prefix))
+    ["/api/v1beta1", "/api/v1beta2", "/api/v1beta3", "/osapi", "/proxy/", "/swaggerapi"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Kinds that answer under versions beside their own row's.

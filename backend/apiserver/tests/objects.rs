@@ -173,7 +173,9 @@ async fn scale_bind_evict_and_status_are_parts_of_their_own() {
 #[tokio::test]
 async fn discovery_speaks_old_and_new() {
     let c = Cluster::start().await;
-    assert_eq!(c.get("/api").await.1["versions"], json!(["v1"]));
+    // Clients of today prefer the first version, and find no resources in the others.
+    assert_eq!(c.get("/api").await.1["versions"], json!(["v1", "v1beta3", "v1beta2", "v1beta1"]));
+    assert_eq!(c.get("/api/v1beta3").await.1["resources"], json!([]));
     let core = c.get("/api/v1").await.1;
     let names: Vec<&str> = core["resources"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
     assert!(names.contains(&"pods") && names.contains(&"pods/eviction") && names.contains(&"replicationcontrollers/scale"));

@@ -1,9 +1,15 @@
 //! Replication controllers: `replicaSelector` and `podTemplate` of v1beta1 and 2, `spec` of v1beta3.
 use super::pod::{map, no_manifest, spec_from_v1, spec_to_v1};
-use super::{Object, Result, Version, copy, take};
+use super::{Object, Result, Version, copy, remember, remembered, take};
 use serde_json::{Value, json};
 
+/// The controller was made without labels: those that it has are its template's, which today's API gives it.
+const NO_LABELS: &str = "pilothouse.io/no-labels";
+
 pub(super) fn to_v1(object: &mut Object, version: Version, out: &mut Value) -> Result<()> {
+    if out["metadata"]["labels"].as_object().is_none_or(Object::is_empty) {
+        remember(out, NO_LABELS, "true".into());
+    }
     let mut spec = map(take(object, if version.flat() { "desiredState" } else { "spec" }));
     let (selector, template) = if version.flat() { ("replicaSelector", "podTemplate") } else { ("selector", "template") };
     out["spec"] = json!({});
@@ -43,6 +49,11 @@ fn template_to_v1(mut template: Object, version: Version) -> Result<Value> {
     Ok(json!({"metadata": metadata, "spec": spec}))
 }
 
+/// Whether the labels are only its template's.
+pub(super) fn has_no_labels(value: &Value) -> bool {
+    remembered(value, NO_LABELS).is_some() && value["metadata"]["labels"] == value["spec"]["template"]["metadata"]["labels"]
+}
+
 pub(super) fn from_v1(value: &Value, version: Version, out: &mut Object) {
     let spec = &value["spec"];
     let replicas = spec["replicas"].as_i64().unwrap_or(1);
@@ -69,5 +80,7 @@ fn template_from_v1(template: &Value, version: Version) -> Value {
         copy(&template["spec"], &["nodeSelector"], &mut out);
         return Value::Object(out);
     }
-    json!({"metadata": template["metadata"], "spec": spec})
+    let mut metadata = template["metadata"].as_object().cloned().unwrap_or_default();
+    metadata.insert("creationTimestamp".into(), Value::Null);
+    json!({"metadata": metadata, "spec": spec})
 }

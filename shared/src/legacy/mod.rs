@@ -6,6 +6,7 @@ mod cluster;
 mod controller;
 mod openshift;
 mod pod;
+pub mod policy;
 mod service;
 
 use serde_json::{Map, Value, json};
@@ -62,14 +63,25 @@ pub(crate) type Result<T> = std::result::Result<T, LegacyError>;
 type Object = Map<String, Value>;
 
 /// OpenShift's kinds keep `metadata` even though their version is called v1beta1.
-const OSAPI_KINDS: [&str; 9] =
-    ["Project", "User", "Identity", "RoleBinding", "Role", "PolicyBinding", "Policy", "UserIdentityMapping", "SubjectAccessReview"];
+const OSAPI_KINDS: [&str; 7] = ["Project", "User", "Identity", "RoleBinding", "Role", "ClusterRoleBinding", "ClusterRole"];
 
 /// Kind words of 2015 and today's.
 fn kind_to_v1(kind: &str) -> &str {
     match kind {
         "Minion" => "Node",
         "MinionList" => "NodeList",
+        other => other,
+    }
+}
+
+fn kind_from_v1(kind: &str, version: Version) -> &str {
+    match kind {
+        "Node" if version.flat() => "Minion",
+        "NodeList" if version.flat() => "MinionList",
+        "ClusterRole" => "Role",
+        "ClusterRoleList" => "RoleList",
+        "ClusterRoleBinding" => "RoleBinding",
+        "ClusterRoleBindingList" => "RoleBindingList",
         other => other,
     }
 }
@@ -109,7 +121,8 @@ fn one_to_v1(mut object: Object, kind: &str, version: Version) -> Result<Value> 
         "ReplicationController" => controller::to_v1(&mut object, version, &mut out)?,
         "Service" => service::to_v1(&mut object, version, &mut out)?,
         "Endpoints" => service::endpoints_to_v1(&mut object, version, &mut out)?,
-        "Project" | "User" | "Identity" | "RoleBinding" => openshift::to_v1(&mut object, kind, &mut out),
+        "Project" | "User" | "Identity" => openshift::to_v1(&mut object, kind, &mut out),
+        "Role" | "RoleBinding" => policy::to_v1(&mut object, kind, &mut out),
         "Node" | "Namespace" | "Event" | "Secret" | "LimitRange" | "ResourceQuota" | "Binding" | "DeleteOptions" | "Status" => {
             cluster::to_v1(&mut object, kind, version, &mut out)?;
         }
@@ -157,13 +170,13 @@ pub fn from_v1(value: &Value, version: Version) -> Value {
         "ReplicationController" => controller::from_v1(value, version, &mut out),
         "Service" => service::from_v1(value, version, &mut out),
         "Endpoints" => service::endpoints_from_v1(value, version, &mut out),
-        "Project" | "User" | "Identity" | "RoleBinding" => openshift::from_v1(value, kind, &mut out),
+        "Project" | "User" | "Identity" => openshift::from_v1(value, kind, &mut out),
+        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => policy::from_v1(value, kind, &mut out),
         "Node" | "Namespace" | "Event" | "Secret" | "LimitRange" | "ResourceQuota" => cluster::from_v1(value, kind, version, &mut out),
         "Status" => return status_from_v1(value, version),
         _ => return value.clone(),
     }
-    let kind = if kind == "Node" && version.flat() { "Minion" } else { kind };
-    out.insert("kind".into(), kind.into());
+    out.insert("kind".into(), kind_from_v1(kind, version).into());
     out.insert("apiVersion".into(), version.name().into());
     metadata_from_v1(value, version, &mut out);
     Value::Object(out)
@@ -189,7 +202,7 @@ fn list_from_v1(kind: &str, value: &Value, items: &[Value], version: Version) ->
             item
         })
         .collect();
-    let kind = if kind == "NodeList" && version.flat() { "MinionList" } else { kind };
+    let kind = kind_from_v1(kind, version);
     let mut out = json!({"kind": kind, "apiVersion": version.name(), "items": converted});
     let revision = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if version.flat() && !osapi {
@@ -219,10 +232,14 @@ fn metadata_from_v1(value: &Value, version: Version, out: &mut Object) {
         }
     }
     if let Some(Value::Object(labels)) = metadata.get_mut("labels") {
-        labels.retain(|k, _| !set_by_system(value["kind"].as_str().unwrap_or_default(), k));
-        if labels.is_empty() {
+        let kind = value["kind"].as_str().unwrap_or_default();
+        labels.retain(|k, _| !set_by_system(kind, k));
+        if labels.is_empty() || kind == "ReplicationController" && controller::has_no_labels(value) {
             metadata.remove("labels");
         }
+    }
+    if matches!(value["kind"].as_str(), Some("ClusterRole" | "ClusterRoleBinding")) {
+        metadata.insert("namespace".into(), policy::MASTER.into());
     }
     if !version.flat() {
         out.insert("metadata".into(), Value::Object(metadata));
@@ -244,7 +261,7 @@ fn metadata_from_v1(value: &Value, version: Version, out: &mut Object) {
 fn set_by_system(kind: &str, label: &str) -> bool {
     match kind {
         "Node" => matches!(label, "kubernetes.io/hostname" | "kubernetes.io/os" | "kubernetes.io/arch"),
-        "Namespace" => label == "kubernetes.io/metadata.name",
+        "Namespace" | "Project" => label == "kubernetes.io/metadata.name",
         _ => false,
     }
 }
@@ -253,14 +270,14 @@ fn set_by_system(kind: &str, label: &str) -> bool {
 fn status_from_v1(value: &Value, version: Version) -> Value {
     let mut out = value.clone();
     out["apiVersion"] = json!(version.name());
-    if version.flat()
-        && let Some(map) = out.as_object_mut()
-    {
+    let Some(map) = out.as_object_mut() else { return out };
+    if version != Version::V1Beta3 {
         map.remove("metadata");
         map.insert("creationTimestamp".into(), Value::Null);
-        if let Some(details) = map.get_mut("details").and_then(Value::as_object_mut)
-            && let Some(name) = details.remove("name")
-        {
+    }
+    if let Some(details) = map.get_mut("details").and_then(Value::as_object_mut) {
+        details.retain(|member, _| !matches!(member.as_str(), "group" | "uid"));
+        if let Some(name) = details.remove("name") {
             details.insert("id".into(), name);
         }
     }

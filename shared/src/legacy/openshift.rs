@@ -1,4 +1,4 @@
-//! OpenShift's own kinds of `/osapi`: projects, users, and role bindings as mappings of today's RBAC.
+//! OpenShift's own kinds of `/osapi`: projects, users and identities.
 use super::{Object, copy, take};
 use serde_json::{Value, json};
 
@@ -22,19 +22,6 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, out: &mut Value) {
                 out["metadata"].as_object_mut().map(|m| m.remove("annotations"));
             }
         }
-        "RoleBinding" => {
-            out["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
-            let group = "rbac.authorization.k8s.io";
-            let names = |object: &mut Object, m: &str| take(object, m).and_then(|n| n.as_array().cloned()).unwrap_or_default();
-            let users = names(object, "userNames").into_iter().map(|n| json!({"kind": "User", "apiGroup": group, "name": n}));
-            let users: Vec<Value> = users.collect();
-            let groups = names(object, "groupNames").into_iter().map(|n| json!({"kind": "Group", "apiGroup": group, "name": n}));
-            out["subjects"] = users.into_iter().chain(groups).collect::<Vec<_>>().into();
-            let role = take(object, "roleRef").unwrap_or_default();
-            // The era's global roles lived in namespace `master`; today they are cluster roles.
-            let kind = if role["namespace"].as_str().is_none_or(|n| n == "master" || n.is_empty()) { "ClusterRole" } else { "Role" };
-            out["roleRef"] = json!({"apiGroup": group, "kind": kind, "name": role["name"]});
-        }
         _ => {
             out["apiVersion"] = json!("user.openshift.io/v1");
             for (name, value) in
@@ -49,17 +36,9 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, out: &mut Value) {
 pub(super) fn from_v1(value: &Value, kind: &str, out: &mut Object) {
     match kind {
         "Project" => {
-            let display = value["metadata"]["annotations"][DISPLAY_NAME].as_str();
-            out.insert("displayName".into(), json!(display.unwrap_or_default()));
-        }
-        "RoleBinding" => {
-            let names = |kind: &str| -> Vec<Value> {
-                value["subjects"].as_array().into_iter().flatten().filter(|s| s["kind"] == kind).map(|s| s["name"].clone()).collect()
-            };
-            out.insert("userNames".into(), names("User").into());
-            out.insert("groupNames".into(), names("Group").into());
-            let namespace = if value["roleRef"]["kind"] == "Role" { value["metadata"]["namespace"].clone() } else { json!("master") };
-            out.insert("roleRef".into(), json!({"namespace": namespace, "name": value["roleRef"]["name"]}));
+            if let Some(name) = value["metadata"]["annotations"][DISPLAY_NAME].as_str().filter(|n| !n.is_empty()) {
+                out.insert("displayName".into(), json!(name));
+            }
         }
         _ => copy(value, &["fullName", "identities", "groups", "providerName", "providerUserName", "user", "extra"], out),
     }

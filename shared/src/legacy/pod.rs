@@ -3,6 +3,9 @@ use super::{LegacyError, Object, Result, Version, copy, take};
 use crate::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
+/// What the pod's own container was made of.
+const INFRA_IMAGE: &str = "openshift/origin-pod:v0.4.1";
+
 pub(super) fn to_v1(object: &mut Object, version: Version, out: &mut Value) -> Result<()> {
     let selector = take(object, "nodeSelector");
     let (spec, host) = if version.flat() {
@@ -163,19 +166,12 @@ fn volume_to_v1(mut volume: Value) -> Value {
 pub(super) fn from_v1(value: &Value, version: Version, out: &mut Object) {
     let spec = spec_from_v1(&value["spec"], version);
     let status = status_from_v1(value, version);
+    // Where a pod runs was part of its state only; what was asked for stayed as it was sent.
     if version.flat() {
-        let mut desired = json!({"manifest": spec});
-        if let Some(host) = value["spec"]["nodeName"].as_str() {
-            desired["host"] = json!(host);
-        }
-        out.insert("desiredState".into(), desired);
+        out.insert("desiredState".into(), json!({"manifest": spec}));
         out.insert("currentState".into(), status);
         copy(&value["spec"], &["nodeSelector"], out);
     } else {
-        let mut spec = spec;
-        if let Some(host) = value["spec"]["nodeName"].as_str() {
-            spec["host"] = json!(host);
-        }
         out.insert("spec".into(), spec);
         out.insert("status".into(), status);
     }
@@ -212,7 +208,12 @@ pub(super) fn spec_from_v1(spec: &Value, version: Version) -> Value {
 
 fn container_from_v1(c: &Value, version: Version) -> Value {
     let mut out = Object::new();
-    copy(c, &["name", "image", "workingDir", "livenessProbe", "readinessProbe", "lifecycle", "terminationMessagePath"], &mut out);
+    copy(c, &["name", "image", "workingDir", "lifecycle", "terminationMessagePath"], &mut out);
+    for member in ["livenessProbe", "readinessProbe"] {
+        if let Some(probe) = c.get(member).filter(|p| !p.is_null()) {
+            out.insert(member.into(), probe_from_v1(probe));
+        }
+    }
     let command: Vec<Value> = ["command", "args"].iter().flat_map(|m| c[*m].as_array().cloned().unwrap_or_default()).collect();
     if !command.is_empty() {
         out.insert("command".into(), command.into());
@@ -264,6 +265,20 @@ fn container_from_v1(c: &Value, version: Version) -> Value {
 /// The service account's token came after these versions, which have no words for its volume.
 fn injected(volume_or_mount: &Value) -> bool {
     volume_or_mount["name"].as_str().is_some_and(|n| n.starts_with("kube-api-access-"))
+}
+
+/// Without the members that came after 2015.
+fn probe_from_v1(probe: &Value) -> Value {
+    let mut out = probe.clone();
+    if let Some(map) = out.as_object_mut() {
+        map.retain(|name, _| {
+            !matches!(name.as_str(), "periodSeconds" | "successThreshold" | "failureThreshold" | "terminationGracePeriodSeconds")
+        });
+        if let Some(http) = map.get_mut("httpGet").and_then(Value::as_object_mut) {
+            http.remove("scheme");
+        }
+    }
+    out
 }
 
 /// In the flat versions cpu is a string of cores and everything else a number.
@@ -331,6 +346,11 @@ fn status_from_v1(value: &Value, version: Version) -> Value {
         }
     }
     let mut info = json!({});
+    // The container that owned the pod's network stood among the others, and clients looked for the pod's address there.
+    if let (Some(ip), Some(start)) = (out.get("podIP").cloned(), status.get("startTime")) {
+        let running = json!({"running": {"startedAt": start}});
+        info["POD"] = json!({"state": running, "ready": false, "restartCount": 0, "podIP": ip, "image": INFRA_IMAGE});
+    }
     for c in status["containerStatuses"].as_array().into_iter().flatten() {
         let mut one = json!({"state": state_from_v1(&c["state"]), "ready": c["ready"] == true, "restartCount": c["restartCount"].as_i64().unwrap_or(0)});
         for member in ["image", "imageID", "containerID"] {

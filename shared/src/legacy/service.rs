@@ -58,9 +58,8 @@ pub(super) fn from_v1(value: &Value, version: Version, out: &mut Object) {
     let implicit = remembered(value, IMPLICIT_TARGET).is_some();
     if let Some(first) = ports.first() {
         copy(first, &["port", "protocol"], &mut old);
-        if let Some(target) = first.get("targetPort").filter(|_| !implicit) {
-            old.insert("containerPort".into(), target.clone());
-        }
+        let target = first.get("targetPort").filter(|_| !implicit).cloned();
+        old.insert("containerPort".into(), target.unwrap_or_else(|| json!(0)));
     }
     if ports.len() > 1 {
         let renamed = ports.iter().map(|p| {
@@ -136,5 +135,5 @@ pub(super) fn endpoints_from_v1(value: &Value, version: Version, out: &mut Objec
         }
     }
     out.insert("protocol".into(), protocol);
-    out.insert("endpoints".into(), list.into());
+    out.insert("endpoints".into(), if list.is_empty() { Value::Null } else { list.into() });
 }

@@ -37,7 +37,7 @@ fn old_readers_find_what_they_look_for() {
     let old = from_v1(&service, Version::V1Beta1);
     assert_eq!(
         old,
-        json!({"kind":"Service","apiVersion":"v1beta1","id":"a","namespace":"n","resourceVersion":7,"port":27017,"protocol":"TCP","selector":{"x":"y"},"portalIP":"172.30.0.5","sessionAffinity":"None"})
+        json!({"kind":"Service","apiVersion":"v1beta1","id":"a","namespace":"n","resourceVersion":7,"port":27017,"protocol":"TCP","selector":{"x":"y"},"containerPort":0,"portalIP":"172.30.0.5","sessionAffinity":"None"})
     );
     let node = json!({"kind":"Node","apiVersion":"v1","metadata":{"name":"master"},"status":{"capacity":{"cpu":"1","memory":"3Gi","pods":"110"},
         "addresses":[{"type":"InternalIP","address":"127.0.0.1"}],"conditions":[{"type":"Ready","status":"True"},{"type":"DiskPressure","status":"False"}]}});
@@ -83,13 +83,26 @@ fn recorded_objects_round_trip() {
     assert!(checked > 20, "{checked} recorded objects");
 }
 
+#[test]
+fn roles_and_bindings_of_namespace_master_are_the_clusters() {
+    let binding = json!({"kind":"RoleBinding","apiVersion":"v1beta1","metadata":{"name":"viewers","namespace":"master"},
+        "userNames":["anypassword:joe"],"groupNames":["team"],"roleRef":{"namespace":"master","name":"view"}});
+    let today = to_v1(binding.clone()).unwrap();
+    assert_eq!((&today["kind"], &today["roleRef"]["kind"]), (&json!("ClusterRoleBinding"), &json!("ClusterRole")));
+    assert_eq!(from_v1(&today, Version::Osapi), binding);
+    let role = json!({"kind":"Role","apiVersion":"v1beta1","metadata":{"name":"r","namespace":"n"},
+        "rules":[{"verbs":["get"],"resources":["resourcegroup:granter","replicationControllers"]}]});
+    let today = to_v1(role).unwrap();
+    let rule =
+        json!({"verbs":["get"],"apiGroups":["","rbac.authorization.k8s.io"],"resources":["replicationcontrollers","rolebindings","roles"]});
+    assert_eq!((&today["kind"], &today["rules"][0]), (&json!("Role"), &rule));
+}
+
 proptest! {
     #[test]
     fn services_survive_the_way_there_and_back(port in 1u16.., target in proptest::option::of(1u16..), name in "[a-z]{1,8}", affinity in any::<bool>()) {
         let mut old = json!({"kind":"Service","apiVersion":"v1beta1","id":name,"port":port,"protocol":"TCP","selector":{"a":"b"},"sessionAffinity": if affinity {"ClientIP"} else {"None"}});
-        if let Some(target) = target {
-            old["containerPort"] = json!(target);
-        }
+        old["containerPort"] = json!(target.unwrap_or_default());
         prop_assert_eq!(from_v1(&to_v1(old.clone()).unwrap(), Version::V1Beta1), old);
     }
 }

@@ -12,6 +12,9 @@ use shared::status::Status;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+/// Clients prefer the first.
+const CORE_VERSIONS: [&str; 4] = ["v1", "v1beta3", "v1beta2", "v1beta1"];
+
 /// Every group and version beside the core's, in the order of the kinds.
 pub fn group_versions() -> Vec<(&'static str, &'static str)> {
     let mut all: Vec<(&str, &str)> = Vec::new();
@@ -29,7 +32,7 @@ pub fn core_versions(call: &Call) -> Result<Response, Status> {
         Form::Discovery { version } => aggregated(call, version, &[("", "v1")]),
         form => {
             let address = json!([{"clientCIDR": "0.0.0.0/0", "serverAddress": call.app.public_url.trim_start_matches("https://")}]);
-            let value = json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": address});
+            let value = json!({"kind": "APIVersions", "versions": CORE_VERSIONS, "serverAddressByClientCIDRs": address});
             respond::document(StatusCode::OK, &form, false, value.to_string().into())
         }
     }

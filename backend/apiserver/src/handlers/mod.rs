@@ -20,7 +20,7 @@ use crate::query::Query;
 use crate::respond::{self, Response};
 use crate::router::Route;
 use axum::body::Body;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use registry::AccessRequest;
@@ -106,7 +106,10 @@ fn documents(call: &Call, route: Route) -> Result<Response, Status> {
         Route::Groups => discovery::groups(call),
         Route::Group(group) => discovery::group(call, &group),
         Route::GroupVersion { group, version } => discovery::group_version(call, &group, &version),
-        Route::Version => Ok(respond::json_value(StatusCode::OK, &health::version())),
+        Route::Version => {
+            let old = legacy::docs::version(call.header(&USER_AGENT).unwrap_or_default());
+            Ok(respond::json_value(StatusCode::OK, &old.unwrap_or_else(health::version)))
+        }
         Route::Metrics => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             Ok(respond::with_type(StatusCode::OK, kind, call.app.metrics.render()))

@@ -1,0 +1,78 @@
+//! Takes an object in its old form out of a request, and puts today's in its place.
+use super::form::OldForm;
+use super::merge::merge;
+use crate::body;
+use crate::handlers::Call;
+use crate::router::Resource;
+use axum::body::Body;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
+use registry::AccessRequest;
+use serde_json::{Value, json};
+use shared::kinds;
+use shared::legacy::{self, Version};
+use shared::status::Status;
+
+/// A PUT of what is not there makes it only for these kinds; and only if the caller may create.
+const MADE_BY_PUT: [&kinds::Kind; 3] = [&kinds::REPLICATION_CONTROLLER, &kinds::ENDPOINTS, &kinds::EVENT];
+
+pub async fn take_object(call: &mut Call, today: &mut Resource, old: OldForm) -> Result<(), Status> {
+    let media = body::media(&call.parts.headers)?;
+    let bytes = body::read(call.take_body()).await?;
+    let mut sent = body::decode(&bytes, media, today.kind.kind)?.value;
+    let old_kind = today.kind.kind.trim_start_matches("Cluster");
+    if sent.get("kind").is_none_or(Value::is_null) && sent.is_object() {
+        sent["kind"] = json!(old_kind);
+    }
+    if sent.get("apiVersion").is_none_or(Value::is_null) && sent.is_object() {
+        sent["apiVersion"] = json!(old.version.name());
+    }
+    if today.kind.kind != old_kind && sent["metadata"].is_object() {
+        sent["metadata"]["namespace"] = json!("master");
+    }
+    let mut value = legacy::to_v1(sent).map_err(|e| Status::bad_request(e.to_string()))?;
+    if !today.kind.namespaced()
+        && let Some(metadata) = value["metadata"].as_object_mut()
+    {
+        // The old client names its namespace also where there is none.
+        metadata.remove("namespace");
+    }
+    if today.kind.namespaced() && today.namespace.is_none() {
+        let named = value["metadata"]["namespace"].as_str().filter(|n| !n.is_empty());
+        today.namespace = Some(named.unwrap_or(super::DEFAULT_NAMESPACE).into());
+    }
+    if let (&Method::PUT, Some(name)) = (call.method(), today.name.clone()) {
+        let namespace = today.namespace.as_deref();
+        // What is stored is looked at only for those who could overwrite it.
+        call.app.registry.authorise(&call.caller, &AccessRequest::resource("update", today.kind, namespace, &name, ""))?;
+        match call.app.registry.get(&call.app.myself, today.kind, namespace, &name) {
+            Ok(stored) => value = update(&stored.value(), value, old.version),
+            Err(error) if error.is_not_found() && MADE_BY_PUT.contains(&today.kind) => {
+                call.parts.method = Method::POST;
+                today.name = None;
+                value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    call.parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    call.parts.headers.remove(CONTENT_LENGTH);
+    *call.body.get_mut() = Body::from(value.to_string());
+    Ok(())
+}
+
+/// The stored object with what the client changed; a service keeps its address when the client does not say one.
+fn update(stored: &Value, sent: Value, version: Version) -> Value {
+    let Ok(shown) = legacy::to_v1(legacy::from_v1(stored, version)) else { return sent };
+    let mut merged = merge(stored, &shown, &sent);
+    if stored["kind"] == "Service" && sent["spec"]["clusterIP"].as_str().unwrap_or_default().is_empty() {
+        for member in ["clusterIP", "clusterIPs"] {
+            merged["spec"][member] = stored["spec"][member].clone();
+        }
+    }
+    // The old client sends back a creation time that it was not told as null, and no uid: neither is a wish.
+    for member in ["uid", "creationTimestamp"] {
+        merged["metadata"][member] = stored["metadata"][member].clone();
+    }
+    merged
+}
