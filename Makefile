@@ -24,7 +24,7 @@ unit:
 
 # Whole clusters on the real engine: the tutorial, word for word, and what else pods are promised.
 e2e: build
-	tests/tutorial/run.sh $(BIN)
+	tests/journeys/run.sh $(BIN)
 	tests/pods/run.sh $(BIN)
 
 check:

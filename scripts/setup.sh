@@ -10,6 +10,7 @@ command -v curl >/dev/null || need+=(curl ca-certificates)
 command -v dockerd >/dev/null || need+=(docker.io)
 command -v iptables >/dev/null || need+=(iptables)
 command -v ip >/dev/null || need+=(iproute2)
+command -v busybox >/dev/null || need+=(busybox-static) # the tests' image with a shell
 command -v pgrep >/dev/null || need+=(procps)
 if [ ${#need[@]} -gt 0 ]; then
   echo "installing ${need[*]}"

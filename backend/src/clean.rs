@@ -1,6 +1,7 @@
 //! `openshift ex clean`: removes what the cluster of one data directory made on this host, and nothing else.
 use crate::cluster_id;
 use crate::config::{Clean, data_dir};
+use crate::neighbours;
 use crate::network;
 use node::proxy::ServiceProxy;
 use node::proxy::iptables::IptablesProxy;
@@ -18,6 +19,7 @@ pub async fn run(options: &Clean) -> Result<(), String> {
         Some(id) => {
             remove_containers(&options.docker, &id).await?;
             remove_rules(&id).await?;
+            neighbours::forget(&id);
         }
         None => {
             println!("no cluster has been started with {}: there are no containers or rules to remove", dir.display());

@@ -2,6 +2,7 @@
 pub mod clean;
 mod cluster_id;
 pub mod config;
+mod neighbours;
 mod network;
 mod node_api;
 mod streams;

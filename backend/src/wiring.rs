@@ -1,6 +1,7 @@
 //! Chooses implementations and starts every part, in the order in which they need each other.
 use crate::cluster_id;
 use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
+use crate::neighbours;
 use crate::network;
 use crate::node_api::LocalApi;
 use crate::streams::LocalStreams;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use store::Store;
 use store::history::Bounds;
 use store::redb::RedbStore;
+use tokio_util::sync::CancellationToken;
 
 /// Pods on one machine; the tests of what people run here end well before.
 const PODS_MAX: i64 = 250;
@@ -41,11 +43,13 @@ pub struct Cluster {
     store: Arc<dyn Store>,
     streams: Arc<LocalStreams>,
     control: Option<Control>,
+    stopping: CancellationToken,
 }
 
 impl Cluster {
     /// Stops the server and all loops, and closes the store. Containers and service rules stay.
     pub async fn stop(mut self) {
+        self.stopping.cancel();
         self.streams.stop();
         self.control.take();
         let _ = tokio::time::timeout(Duration::from_secs(STOP_SECONDS_MAX), self.server.shutdown()).await;
@@ -86,7 +90,7 @@ pub async fn start(config: &Start) -> Result<Cluster, String> {
         .await
         .map_err(|s| format!("the cluster's first objects could not be made: {s}"))?;
     bootstrapped.store(true, Ordering::Release);
-    let cluster = Cluster { registry, server, node_name, store, streams, control: Some(control) };
+    let cluster = Cluster { registry, server, node_name, store, streams, control: Some(control), stopping: CancellationToken::new() };
     start_node(config, &dir, &cluster)?;
     Ok(cluster)
 }
@@ -164,10 +168,15 @@ fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), Strin
         AgentConfig { node_name: cluster.node_name.clone(), address: "127.0.0.1".into(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
     let api = Arc::new(LocalApi::new(cluster.registry.clone(), cluster.server.app.clone(), &cluster.node_name));
     let (streams, registry) = (cluster.streams.clone(), cluster.registry.clone());
+    let (shares_host, stop) = (config.runtime == RuntimeKind::Docker, cluster.stopping.clone());
+    let (dir, docker, portal_net) = (dir.to_path_buf(), config.docker.clone(), config.portal_net);
     tokio::spawn(async move {
+        let claim = if shares_host { neighbours::settle(&dir, &id, portal_net, &docker).await } else { None };
         load_images(&*runtime).await;
         let agent = Agent::start(agent, api, runtime, proxy).await;
         streams.set(agent, registry);
+        stop.cancelled().await;
+        drop(claim);
     });
     Ok(())
 }

@@ -5,7 +5,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
-use bollard::query_parameters::{AttachContainerOptions, ResizeContainerTTYOptions, ResizeExecOptions};
+use bollard::query_parameters::{AttachContainerOptions, ResizeContainerTTYOptions, ResizeExecOptions, WaitContainerOptions};
 use futures::{FutureExt, StreamExt};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 const RESIZES_MAX: usize = 8;
 /// How often the exit code is asked for after the streams have ended.
 const EXIT_TRIES: u32 = 50;
+
+/// What an ended container had written may take this long to arrive.
+const DRAIN: Duration = Duration::from_millis(500);
 
 pub(super) fn output(item: std::result::Result<LogOutput, bollard::errors::Error>) -> Result<Output> {
     match item.map_err(translate)? {
@@ -70,6 +73,9 @@ pub(super) async fn exec(docker: &Docker, id: &str, command: &[String], tty: boo
 }
 
 pub(super) async fn attach(docker: &Docker, id: &str, tty: bool, stdin: bool) -> Result<Process> {
+    if !running(docker, id).await? {
+        return Err(RuntimeError::NotFound(format!("container {id} is not running")));
+    }
     let options = AttachContainerOptions { stream: true, stdout: true, stderr: !tty, stdin, ..AttachContainerOptions::default() };
     let attached = call("attach", CHANGE_SECONDS_MAX, docker.attach_container(id, Some(options))).await?;
     let (resize, mut sizes) = mpsc::channel::<(u16, u16)>(RESIZES_MAX);
@@ -87,8 +93,20 @@ pub(super) async fn attach(docker: &Docker, id: &str, tty: bool, stdin: bool) ->
         let state = call("inspect", LOOK_SECONDS_MAX, waiter.inspect_container(&container, None)).await?.state.unwrap_or_default();
         Ok(i32::try_from(state.exit_code.unwrap_or(0)).unwrap_or(-1))
     };
-    let output_stream = until_end(attached.output.map(output).boxed(), ended);
+    // The engine keeps the streams of a container open that ended just before they were opened.
+    let (watcher, container) = (docker.clone(), id.to_string());
+    let over = async move {
+        let options = WaitContainerOptions { condition: "not-running".into() };
+        let _ = watcher.wait_container(&container, Some(options)).next().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let output_stream = until_end(attached.output.map(output).take_until(Box::pin(over)).boxed(), ended);
     Ok(Process { stdin: stdin.then_some(Box::new(attached.input) as _), output: output_stream, exit: exit.boxed(), resize })
+}
+
+async fn running(docker: &Docker, id: &str) -> Result<bool> {
+    let state = call("inspect", LOOK_SECONDS_MAX, docker.inspect_container(id, None)).await?.state;
+    Ok(state.and_then(|s| s.running).unwrap_or(false))
 }
 
 type Stream = futures::stream::BoxStream<'static, Result<Output>>;
