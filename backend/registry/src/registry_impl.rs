@@ -88,6 +88,9 @@ pub struct AccessRequest {
 
 impl AccessRequest {
     pub fn resource(verb: &str, kind: &Kind, namespace: Option<&str>, name: &str, subresource: &str) -> AccessRequest {
+        // A namespace lies in itself: whoever is bound there may do there what his role says. To make one is no such act.
+        let itself = matches!(kind.kind, "Namespace" | "Project") && verb != "create";
+        let namespace = namespace.or(itself.then_some(name));
         AccessRequest {
             verb: verb.into(),
             group: kind.group.into(),
