@@ -3,11 +3,13 @@ use crate::app::{App, Peer, Port};
 use crate::authn;
 use crate::body::{BODY_BYTES_MAX, too_large};
 use crate::handlers::{self, Call};
+use crate::held::Held;
 use crate::respond::{self, Response};
 use crate::router::{self, Route};
 use axum::body::Body;
 use futures::FutureExt;
 use http::header::{CONTENT_LENGTH, HeaderName};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -57,9 +59,16 @@ async fn handle(app: Arc<App>, peer: Arc<Peer>, route: Route, request: Request<I
         Err(_) => tokio::time::timeout(TURN_DEADLINE, app.in_flight.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)?,
     };
     let (parts, body) = request.into_parts();
+    let held = Held::new(body);
+    let outcome = dispatch(app.clone(), peer, route, parts, Body::new(held.clone())).await;
+    held.drain().await;
+    outcome
+}
+
+async fn dispatch(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, body: Body) -> Result<Response, Status> {
     let console_page = peer.port == Port::Console && matches!(route, Route::Unknown | Route::Root);
     if console_page && let Some(console) = app.console.clone() {
-        return Ok(tower::ServiceExt::oneshot(console, Request::from_parts(parts, Body::new(body))).await.unwrap_or_else(|e| match e {}));
+        return Ok(tower::ServiceExt::oneshot(console, Request::from_parts(parts, body)).await.unwrap_or_else(|e| match e {}));
     }
     // Logging in must be possible with nothing, and with a login that has ended.
     let anonymous = matches!(route, Route::Login | Route::OAuth(_)) || console_page;
@@ -69,7 +78,7 @@ async fn handle(app: Arc<App>, peer: Arc<Peer>, route: Route, request: Request<I
         let caller = authn::authenticate(&app, &peer, &parts).await?;
         authn::impersonate::apply(&app.registry, caller, &parts.headers)?
     };
-    handlers::dispatch(Call { app: app.clone(), peer, parts, body: Mutex::new(Body::new(body)), caller }, route).await
+    handlers::dispatch(Call { app: app.clone(), peer, parts, body: Mutex::new(body), caller }, route).await
 }
 
 fn busy() -> Status {

@@ -5,6 +5,7 @@ pub mod body;
 pub mod ca;
 pub mod error;
 pub mod handlers;
+mod held;
 pub mod kubeconfig;
 mod layers;
 pub mod metrics;
