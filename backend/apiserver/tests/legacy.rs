@@ -1,7 +1,7 @@
 //! What the `osc` of 2015 sends and reads, over real TLS.
 mod harness;
 use harness::{Cluster, answer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_pod_of_2015_is_made_read_and_removed() {
@@ -60,4 +60,158 @@ async fn unknown_paths_and_strangers_get_the_old_texts() {
     let refused = c.nobody.get(c.url("/api/v1beta1/pods?namespace=default")).send().await.unwrap();
     assert_eq!(refused.status().as_u16(), 403);
     assert!(refused.text().await.unwrap().starts_with("Forbidden: \"/api/v1beta1/pods?namespace=default\""));
+}
+
+/// What somebody gets who may only look at pods.
+async fn as_joe(c: &Cluster, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let mut request = c.admin.request(method, c.url(path)).header("impersonate-user", "anypassword:joe");
+    request = request.header("impersonate-group", "system:authenticated");
+    if let Some(body) = body {
+        request = request.body(body.to_string());
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+async fn let_joe_look_at_pods(c: &Cluster) {
+    let rules = json!([{"verbs": ["get", "list", "watch"], "resources": ["pods"]}]);
+    let role = json!({"kind": "Role", "apiVersion": "v1beta1", "metadata": {"name": "look"}, "rules": rules});
+    assert_eq!(c.post("/osapi/v1beta1/roles?namespace=default", role).await.0, 201);
+    let of = json!({"namespace": "default", "name": "look"});
+    let binding = json!({"kind": "RoleBinding", "apiVersion": "v1beta1", "metadata": {"name": "look"}, "userNames": ["anypassword:joe"], "groupNames": [], "roleRef": of});
+    let (code, made) = c.post("/osapi/v1beta1/roleBindings?namespace=default", binding).await;
+    assert_eq!((code, &made["roleRef"]), (201, &of), "{made}");
+}
+
+#[tokio::test]
+async fn the_old_api_lets_nobody_do_more_than_his_roles() {
+    let c = Cluster::start().await;
+    c.pod("p").await;
+    let_joe_look_at_pods(&c).await;
+    for path in ["/api/v1beta1/pods?namespace=default", "/api/v1beta2/pods/p", "/api/v1beta3/namespaces/default/pods/p"] {
+        let (code, text) = as_joe(&c, "GET", path, None).await;
+        assert_eq!(code, 200, "{path}: {text}");
+    }
+    let pod = json!({"kind": "Pod", "apiVersion": "v1beta1", "id": "p", "desiredState": {"manifest": {"containers": [{"name": "c", "image": "evil"}]}}});
+    let rc = json!({"kind": "ReplicationController", "apiVersion": "v1beta1", "id": "rc", "desiredState": {"replicas": 1}});
+    let bound = json!({"kind": "Binding", "apiVersion": "v1beta1", "podID": "p", "host": "n2"});
+    let rise = json!({"kind": "RoleBinding", "apiVersion": "v1beta1", "metadata": {"name": "rise"}, "userNames": ["anypassword:joe"], "roleRef": {"namespace": "master", "name": "cluster-admin"}});
+    let refused = [
+        ("POST", "/api/v1beta1/pods?namespace=default", Some(&pod)),
+        ("PUT", "/api/v1beta1/pods/p?namespace=default", Some(&pod)),
+        ("PUT", "/api/v1beta1/replicationControllers/rc?namespace=default", Some(&rc)),
+        ("DELETE", "/api/v1beta1/pods/p?namespace=default", None),
+        ("POST", "/api/v1beta1/bindings?namespace=default", Some(&bound)),
+        ("POST", "/api/v1beta3/namespaces/default/pods/p/binding", Some(&bound)),
+        ("POST", "/osapi/v1beta1/roleBindings?namespace=default", Some(&rise)),
+        ("POST", "/osapi/v1beta1/roleBindings?namespace=master", Some(&rise)),
+        ("PUT", "/osapi/v1beta1/roleBindings/look?namespace=default", Some(&rise)),
+        ("GET", "/osapi/v1beta1/policyBindings?namespace=default", None),
+        ("GET", "/osapi/v1beta1/policies?namespace=master", None),
+        ("GET", "/api/v1beta1/secrets?namespace=default", None),
+        ("GET", "/api/v1beta1/watch/secrets", None),
+        ("GET", "/api/v1beta1/pods", None),
+        ("GET", "/api/v1beta1/pods?namespace=kube-system", None),
+        ("GET", "/api/v1beta1/namespaces/default", None),
+        ("GET", "/api/v1beta1/proxy/minions/n1/containerLogs/default/p/c", None),
+        ("POST", "/api/v1beta1/proxy/minions/n1/exec/default/p/c?command=id", None),
+        ("POST", "/api/v1beta1/proxy/minions/n1/portForward/default/p", None),
+        ("GET", "/api/v1beta1/proxy/pods/p:8080/x?namespace=default", None),
+        ("GET", "/api/v1beta1/redirect/services/s?namespace=default", None),
+        ("POST", "/osapi/v1beta1/resourceAccessReviews?namespace=default", Some(&json!({"verb": "get", "resource": "pods"}))),
+    ];
+    for (method, path, body) in refused {
+        let (code, text) = as_joe(&c, method, path, body.cloned()).await;
+        assert_eq!(code, 403, "{method} {path}: {text}");
+        assert!(text.starts_with("Forbidden: "), "{method} {path}: {text}");
+    }
+    let (code, text) = as_joe(&c, "PATCH", "/api/v1beta1/pods/p", Some(json!({"labels": {"a": "b"}}))).await;
+    assert_eq!(code, 405, "{text}");
+    let (code, text) =
+        as_joe(&c, "POST", "/osapi/v1beta1/subjectAccessReviews?namespace=default", Some(json!({"verb": "get", "resource": "pods"}))).await;
+    assert!(code == 201 && text.contains("\"allowed\": true"), "{text}");
+}
+
+/// The next line of a watch as its type and object.
+async fn next(response: &mut reqwest::Response, rest: &mut Vec<u8>) -> (String, Value) {
+    let deadline = std::time::Duration::from_secs(10);
+    loop {
+        if let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let event: Value = serde_json::from_slice(&line).unwrap();
+            return (event["type"].as_str().unwrap().into(), event["object"].clone());
+        }
+        let chunk = tokio::time::timeout(deadline, response.chunk()).await.expect("an event in time").unwrap();
+        rest.extend_from_slice(&chunk.expect("the watch goes on"));
+    }
+}
+
+#[tokio::test]
+async fn watches_tell_changes_in_the_form_of_their_version() {
+    let c = Cluster::start().await;
+    c.pod("p").await;
+    let from = c.get("/api/v1beta1/pods?namespace=default").await.1["resourceVersion"].clone();
+    assert!(from.is_u64(), "{from}");
+    let open = |path: String| {
+        let request = c.admin.get(c.url(&path));
+        async move { (request.send().await.unwrap(), Vec::new()) }
+    };
+    let (mut all, mut all_rest) = open("/api/v1beta1/watch/pods?namespace=default".into()).await;
+    let (mut later, mut later_rest) =
+        open(format!("/api/v1beta2/watch/pods?namespace=default&resourceVersion={from}&labels=app%3Dq")).await;
+    let (mut one, mut one_rest) = open(format!("/api/v1beta3/watch/namespaces/default/pods/q?resourceVersion={from}")).await;
+    let (mut placed, mut placed_rest) = open("/api/v1beta1/watch/pods?namespace=default&fields=DesiredState.Host%3Dn1".into()).await;
+    assert_eq!(all.headers()["content-type"], "application/json");
+    let (kind, old) = next(&mut all, &mut all_rest).await;
+    assert_eq!((kind.as_str(), &old["id"], &old["kind"]), ("ADDED", &json!("p"), &json!("Pod")));
+    assert_eq!(next(&mut placed, &mut placed_rest).await.1["id"], "p");
+    c.pod("q").await;
+    for (watch, rest) in [(&mut all, &mut all_rest), (&mut later, &mut later_rest), (&mut placed, &mut placed_rest)] {
+        let (kind, object) = next(watch, rest).await;
+        assert_eq!((kind.as_str(), &object["id"], &object["selfLink"].is_string()), ("ADDED", &json!("q"), &true), "{object}");
+    }
+    let (kind, object) = next(&mut one, &mut one_rest).await;
+    let link = json!("/api/v1beta3/namespaces/default/pods/q");
+    assert_eq!((kind.as_str(), &object["metadata"]["selfLink"], &object["apiVersion"]), ("ADDED", &link, &json!("v1beta3")), "{object}");
+    answer(c.admin.delete(c.url("/api/v1beta1/pods/q?namespace=default"))).await;
+    loop {
+        let (kind, object) = next(&mut later, &mut later_rest).await;
+        if kind == "DELETED" {
+            break assert_eq!((&object["id"], &object["apiVersion"]), (&json!("q"), &json!("v1beta2")));
+        }
+        assert_eq!(kind, "MODIFIED");
+    }
+}
+
+#[tokio::test]
+async fn requests_reach_pods_and_services_through_the_old_paths() {
+    let c = Cluster::start().await;
+    let body = json!({"metadata": {"name": "w"}, "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 8080}]}]}});
+    assert_eq!(c.post("/api/v1/namespaces/default/pods", body).await.0, 201);
+    let text = |path: &'static str| {
+        let request = c.admin.get(c.url(path));
+        async move { request.send().await.unwrap().text().await.unwrap() }
+    };
+    assert!(text("/api/v1beta1/proxy/pods/w/a%2Fb?namespace=default").await.starts_with("GET /a%2Fb?namespace=default HTTP/1.1"));
+    assert!(text("/api/v1beta3/proxy/namespaces/default/pods/w:8080/x").await.starts_with("GET /x HTTP/1.1"));
+    assert_eq!(text("/api/v1beta1/proxy/minions/n1/containerLogs/default/w/c?follow=false").await, "one\ntwo\nthree\n");
+    let service = json!({"kind": "Service", "apiVersion": "v1beta1", "id": "s", "port": 81, "selector": {"name": "w"}});
+    let (_, made) = c.post("/api/v1beta1/services?namespace=default", service).await;
+    let told = c.admin.get(c.url("/api/v1beta1/redirect/services/s?namespace=default")).send().await.unwrap();
+    let wanted = format!("http://{}:81", made["portalIP"].as_str().unwrap());
+    assert_eq!((told.status().as_u16(), told.headers()["location"].to_str().unwrap()), (307, wanted.as_str()));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_wait_for_the_body_arrives() {
+    let c = Cluster::start().await;
+    let body = "x".repeat(200_000);
+    for path in ["/api/v1beta1/nonsense", "/osapi/v1beta1/builds", "/api/v1/nonsense"] {
+        for _ in 0..10 {
+            let response = c.admin.post(c.url(path)).body(body.clone()).send().await.unwrap();
+            assert_eq!((response.status().as_u16(), response.version()), (404, http::Version::HTTP_2), "{path}");
+            response.bytes().await.unwrap();
+        }
+    }
 }

@@ -257,10 +257,11 @@ fn metadata_from_v1(value: &Value, version: Version, out: &mut Object) {
     }
 }
 
-/// Labels that every node and namespace has today and none had then.
+/// Labels that all objects of a kind have today and none had then.
 fn set_by_system(kind: &str, label: &str) -> bool {
     match kind {
         "Node" => matches!(label, "kubernetes.io/hostname" | "kubernetes.io/os" | "kubernetes.io/arch"),
+        "Endpoints" => label == "endpoints.kubernetes.io/managed-by",
         "Namespace" | "Project" => label == "kubernetes.io/metadata.name",
         _ => false,
     }

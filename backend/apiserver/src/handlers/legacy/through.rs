@@ -19,7 +19,9 @@ pub async fn container(mut call: Call, target: Container) -> Result<Response, St
     let mut pairs = vec![("container", target.container.as_str())];
     let subresource = match target.errand {
         Errand::Log => {
-            pairs.extend(["follow", "previous", "timestamps"].into_iter().filter(|n| on(n)).map(|n| (n, "true")));
+            // The agent always asked the engine for them.
+            pairs.push(("timestamps", "true"));
+            pairs.extend(["follow", "previous"].into_iter().filter(|n| on(n)).map(|n| (n, "true")));
             pairs.extend([("tailLines", "tail")].into_iter().map(|(new, old)| (new, query.text(old))).filter(|(_, v)| !v.is_empty()));
             "log"
         }
