@@ -30,8 +30,9 @@ e2e: build
 check:
 	$(CARGO) fmt --all --check
 
-bench: setup
-	$(CARGO) bench -p store --profile release --bench durable
+# Every figure beside its floor or peer, measured in the same run.
+bench: setup build
+	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster
 
 clean-cluster: build
 	$(BIN)/openshift ex clean
