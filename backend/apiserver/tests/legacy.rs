@@ -184,6 +184,102 @@ async fn watches_tell_changes_in_the_form_of_their_version() {
     }
 }
 
+/// Objects with much that the era had no words for.
+fn of_today() -> Vec<(&'static str, &'static str, Value)> {
+    let probe = json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTPS"}, "periodSeconds": 3, "failureThreshold": 7});
+    let container = json!({
+        "name": "c", "image": "i:1", "command": ["a"], "args": ["b"], "livenessProbe": probe,
+        "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "250m", "memory": "64Mi"}},
+        "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "securityContext": {"runAsUser": 7, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "s"}, {"name": "w", "mountPath": "/w"}],
+    });
+    let spec = json!({
+        "containers": [container], "initContainers": [{"name": "first", "image": "i:1"}], "terminationGracePeriodSeconds": 5,
+        "tolerations": [{"key": "k", "operator": "Exists"}], "securityContext": {"fsGroup": 3}, "nodeSelector": {"disk": "ssd"},
+        "volumes": [{"name": "v", "configMap": {"name": "m"}}, {"name": "w", "emptyDir": {"sizeLimit": "1Mi"}}],
+    });
+    let ports = json!([{"name": "a", "port": 80, "targetPort": "web", "nodePort": 30123}, {"name": "b", "port": 81, "protocol": "UDP"}]);
+    vec![
+        ("pods", "pods", json!({"metadata": {"finalizers": ["x.io/keep"]}, "spec": spec})),
+        (
+            "replicationControllers",
+            "replicationcontrollers",
+            json!({"spec": {"replicas": 2, "minReadySeconds": 4, "selector": {"a": "b"},
+            "template": {"metadata": {"labels": {"a": "b"}, "annotations": {"n": "o"}}, "spec": spec}}}),
+        ),
+        (
+            "services",
+            "services",
+            json!({"spec": {"type": "NodePort", "ports": ports, "selector": {"a": "b"}, "sessionAffinity": "ClientIP"}}),
+        ),
+        ("services", "services", json!({"spec": {"clusterIP": "None", "ports": [{"port": 5}], "selector": {"a": "b"}}})),
+        ("secrets", "secrets", json!({"type": "Opaque", "immutable": true, "data": {"a": "Yg=="}})),
+        (
+            "limitRanges",
+            "limitranges",
+            json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1500m"}, "default": {"cpu": "1"}}]}}),
+        ),
+        (
+            "resourceQuotas",
+            "resourcequotas",
+            json!({"spec": {"hard": {"requests.cpu": "1500m", "pods": "4"}, "scopes": ["NotTerminating"]}}),
+        ),
+        (
+            "endpoints",
+            "endpoints",
+            json!({"subsets": [{"addresses": [{"ip": "10.1.2.3", "hostname": "h"}], "ports": [{"name": "a", "port": 80}]}]}),
+        ),
+        ("namespaces", "namespaces", json!({"metadata": {"annotations": {"openshift.io/description": "d"}}})),
+        ("minions", "nodes", json!({"spec": {"podCIDR": "10.2.0.0/24", "taints": [{"key": "k", "effect": "NoSchedule"}]}})),
+    ]
+}
+
+#[tokio::test]
+async fn what_the_old_forms_cannot_say_survives_a_get_and_a_put() {
+    let c = Cluster::start().await;
+    for (number, (word, plural, body)) in of_today().into_iter().enumerate() {
+        for (version, at) in [("v1beta1", 1), ("v1beta2", 2), ("v1beta3", 3)] {
+            let mut body = body.clone();
+            let name = format!("o{number}-{at}");
+            body["metadata"]["name"] = json!(name);
+            let cluster = matches!(plural, "namespaces" | "nodes");
+            let home = if cluster { "/api/v1".to_string() } else { "/api/v1/namespaces/default".into() };
+            if body["spec"]["ports"][0]["nodePort"].is_u64() {
+                body["spec"]["ports"][0]["nodePort"] = json!(30100 + at);
+            }
+            let (code, before) = c.post(&format!("{home}/{plural}"), body).await;
+            assert_eq!(code, 201, "{before}");
+            let word = if version == "v1beta3" { plural } else { word };
+            let url = match (version, cluster) {
+                ("v1beta3", false) => format!("/api/v1beta3/namespaces/default/{word}/{name}"),
+                (_, true) => format!("/api/{version}/{word}/{name}"),
+                _ => format!("/api/{version}/{word}/{name}?namespace=default"),
+            };
+            let (_, mut old) = c.get(&url).await;
+            // The client of 2015 knows one port.
+            old.as_object_mut().unwrap().remove("ports");
+            old["spec"].as_object_mut().map(|s| s.remove("ports"));
+            let labels = if version == "v1beta3" { &mut old["metadata"]["labels"] } else { &mut old["labels"] };
+            labels["new"] = json!("label");
+            let (code, put) = answer(c.admin.put(c.url(&url)).body(old.to_string())).await;
+            assert_eq!(code, 200, "{url} {put}");
+            let (_, mut after) = c.get(&format!("{home}/{plural}/{name}")).await;
+            assert_eq!(after["metadata"]["labels"]["new"], "label", "{after}");
+            let mut before = before;
+            for side in [&mut before, &mut after] {
+                for member in ["labels", "resourceVersion", "managedFields", "generation"] {
+                    side["metadata"].as_object_mut().unwrap().remove(member);
+                }
+            }
+            assert_eq!(before, after, "{url}");
+            if plural == "resourcequotas" {
+                answer(c.admin.delete(c.url(&format!("{home}/{plural}/{name}")))).await;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn requests_reach_pods_and_services_through_the_old_paths() {
     let c = Cluster::start().await;

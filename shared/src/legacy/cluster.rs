@@ -89,6 +89,9 @@ pub(super) fn from_v1(value: &Value, kind: &str, version: Version, out: &mut Obj
         "LimitRange" => {
             let mut spec = value["spec"].clone();
             for item in spec["limits"].as_array_mut().into_iter().flatten() {
+                if let Some(map) = item.as_object_mut() {
+                    map.retain(|name, _| matches!(name.as_str(), "type" | "max" | "min"));
+                }
                 for member in ["max", "min"] {
                     if let Some(amounts) = item[member].as_object() {
                         item[member] = Value::Object(amounts_from_v1(amounts, version));

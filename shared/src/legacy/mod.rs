@@ -221,7 +221,7 @@ fn list_from_v1(kind: &str, value: &Value, items: &[Value], version: Version) ->
 
 fn metadata_from_v1(value: &Value, version: Version, out: &mut Object) {
     let mut metadata = value["metadata"].as_object().cloned().unwrap_or_default();
-    for member in ["managedFields", "generation", "ownerReferences", "finalizers", "deletionGracePeriodSeconds"] {
+    for member in ["managedFields", "generation", "ownerReferences", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         metadata.remove(member);
     }
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {

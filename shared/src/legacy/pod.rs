@@ -90,6 +90,9 @@ fn container_to_v1(mut c: Object, version: Version) -> Result<Value> {
     if let Some(Value::Array(mounts)) = take(&mut c, "volumeMounts") {
         out["volumeMounts"] = mounts.into_iter().map(mount_to_v1).collect::<Vec<_>>().into();
     }
+    if let Some(ports) = c.get_mut("ports").and_then(Value::as_array_mut) {
+        ports.iter_mut().filter_map(Value::as_object_mut).for_each(set);
+    }
     let privileged = take(&mut c, "privileged");
     let capabilities = take(&mut c, "capabilities").filter(|v| v.as_object().is_some_and(|m| !m.is_empty()));
     if privileged == Some(json!(true)) || capabilities.is_some() {
@@ -117,8 +120,14 @@ pub(super) fn amounts_to_v1(amounts: &Object) -> Object {
     amounts.iter().map(|(k, v)| (k.clone(), text(v))).collect()
 }
 
+/// Go wrote what was not set as an empty value.
+fn set(map: &mut Object) {
+    map.retain(|_, v| !v.is_null() && *v != "" && *v != 0 && *v != false);
+}
+
 fn env_to_v1(mut e: Value) -> Value {
     if let Some(map) = e.as_object_mut() {
+        set(map);
         if let Some(key) = map.remove("key") {
             map.entry("name").or_insert(key);
         }
@@ -128,6 +137,7 @@ fn env_to_v1(mut e: Value) -> Value {
 
 fn mount_to_v1(mut m: Value) -> Value {
     if let Some(map) = m.as_object_mut() {
+        set(map);
         let path = map.remove("path");
         map.remove("mountType");
         if map.get("mountPath").is_none_or(|p| p.is_null() || p == "")
@@ -208,22 +218,27 @@ pub(super) fn spec_from_v1(spec: &Value, version: Version) -> Value {
 
 fn container_from_v1(c: &Value, version: Version) -> Value {
     let mut out = Object::new();
-    copy(c, &["name", "image", "workingDir", "lifecycle", "terminationMessagePath"], &mut out);
+    copy(c, &["name", "image", "workingDir", "terminationMessagePath"], &mut out);
     for member in ["livenessProbe", "readinessProbe"] {
         if let Some(probe) = c.get(member).filter(|p| !p.is_null()) {
-            out.insert(member.into(), probe_from_v1(probe));
+            out.insert(member.into(), action_from_v1(probe));
         }
+    }
+    if let Some(hooks) = c["lifecycle"].as_object() {
+        let hooks = hooks.iter().filter(|(name, _)| matches!(name.as_str(), "postStart" | "preStop"));
+        out.insert("lifecycle".into(), hooks.map(|(name, hook)| (name.clone(), action_from_v1(hook))).collect());
     }
     let command: Vec<Value> = ["command", "args"].iter().flat_map(|m| c[*m].as_array().cloned().unwrap_or_default()).collect();
     if !command.is_empty() {
         out.insert("command".into(), command.into());
     }
     if let Some(ports) = c["ports"].as_array().filter(|p| !p.is_empty()) {
-        out.insert("ports".into(), ports.clone().into());
+        let known = ["name", "hostPort", "containerPort", "protocol", "hostIP"];
+        out.insert("ports".into(), ports.iter().map(|p| only(p, &known)).collect());
     }
     if let Some(env) = c["env"].as_array().filter(|e| !e.is_empty()) {
         let env = env.iter().map(|e| {
-            let mut e = e.clone();
+            let mut e = only(e, &["name", "value"]);
             if version == Version::V1Beta1 {
                 e["key"] = e["name"].clone();
             }
@@ -234,7 +249,7 @@ fn container_from_v1(c: &Value, version: Version) -> Value {
     let mounts: Vec<&Value> = c["volumeMounts"].as_array().into_iter().flatten().filter(|m| !injected(m)).collect();
     if !mounts.is_empty() {
         let mounts = mounts.into_iter().map(|m| {
-            let mut m = m.clone();
+            let mut m = only(m, &["name", "readOnly", "mountPath"]);
             if version == Version::V1Beta1 {
                 m["path"] = m["mountPath"].clone();
             }
@@ -258,7 +273,7 @@ fn container_from_v1(c: &Value, version: Version) -> Value {
     if c["securityContext"]["privileged"] == true {
         out.insert("privileged".into(), json!(true));
     }
-    out.insert("capabilities".into(), c["securityContext"].get("capabilities").cloned().unwrap_or_else(|| json!({})));
+    out.insert("capabilities".into(), only(&c["securityContext"]["capabilities"], &["add", "drop"]));
     Value::Object(out)
 }
 
@@ -267,15 +282,19 @@ fn injected(volume_or_mount: &Value) -> bool {
     volume_or_mount["name"].as_str().is_some_and(|n| n.starts_with("kube-api-access-"))
 }
 
-/// Without the members that came after 2015.
-fn probe_from_v1(probe: &Value) -> Value {
-    let mut out = probe.clone();
-    if let Some(map) = out.as_object_mut() {
-        map.retain(|name, _| {
-            !matches!(name.as_str(), "periodSeconds" | "successThreshold" | "failureThreshold" | "terminationGracePeriodSeconds")
-        });
-        if let Some(http) = map.get_mut("httpGet").and_then(Value::as_object_mut) {
-            http.remove("scheme");
+/// The members that the era knew. Its clients lose the others, which must not look as if somebody had taken them away.
+fn only(value: &Value, known: &[&str]) -> Value {
+    let mut out = Object::new();
+    copy(value, known, &mut out);
+    Value::Object(out)
+}
+
+/// A probe, or what a hook does.
+fn action_from_v1(action: &Value) -> Value {
+    let mut out = only(action, &["initialDelaySeconds", "timeoutSeconds"]);
+    for (member, known) in [("exec", &["command"][..]), ("httpGet", &["path", "port", "host"]), ("tcpSocket", &["port"])] {
+        if let Some(how) = action.get(member).filter(|h| !h.is_null()) {
+            out[member] = only(how, known);
         }
     }
     out
@@ -309,9 +328,12 @@ fn volume_from_v1(volume: &Value, version: Version) -> Value {
     for (name, value) in volume.as_object().into_iter().flatten().filter(|(k, _)| *k != "name") {
         match name.as_str() {
             "hostPath" => source[host] = json!({"path": value["path"]}),
-            "gcePersistentDisk" => source[disk] = value.clone(),
+            "gcePersistentDisk" => source[disk] = only(value, &["pdName", "fsType", "partition", "readOnly"]),
+            "gitRepo" => source["gitRepo"] = only(value, &["repository", "revision"]),
+            "emptyDir" => source["emptyDir"] = json!({}),
             "secret" => source["secret"] = json!({"target": {"kind": "Secret", "name": value["secretName"]}}),
-            other => source[other] = value.clone(),
+            // It has a volume of a kind that came later; which one cannot be said.
+            _ => {}
         }
     }
     json!({"name": volume["name"], "source": source})

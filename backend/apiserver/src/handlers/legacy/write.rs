@@ -30,6 +30,7 @@ pub async fn take_object(call: &mut Call, today: &mut Resource, old: OldForm) ->
     if today.kind.kind != old_kind && sent["metadata"].is_object() {
         sent["metadata"]["namespace"] = json!("master");
     }
+    let has_ports = sent["ports"].is_array() || sent["spec"]["ports"].is_array();
     let mut value = legacy::to_v1(sent).map_err(|e| Status::bad_request(e.to_string()))?;
     if !today.kind.namespaced()
         && let Some(metadata) = value["metadata"].as_object_mut()
@@ -46,7 +47,7 @@ pub async fn take_object(call: &mut Call, today: &mut Resource, old: OldForm) ->
         // What is stored is looked at only for those who could overwrite it.
         call.app.registry.authorise(&call.caller, &AccessRequest::resource("update", today.kind, namespace, &name, ""))?;
         match call.app.registry.get(&call.app.myself, today.kind, namespace, &name) {
-            Ok(stored) => value = update(&stored.value(), value, old.version),
+            Ok(stored) => value = update(&stored.value(), value, old.version, has_ports),
             Err(error) if error.is_not_found() && MADE_BY_PUT.contains(&today.kind) => {
                 call.parts.method = Method::POST;
                 today.name = None;
@@ -61,9 +62,17 @@ pub async fn take_object(call: &mut Call, today: &mut Resource, old: OldForm) ->
     Ok(())
 }
 
-/// The stored object with what the client changed; a service keeps its address when the client does not say one.
-fn update(stored: &Value, sent: Value, version: Version) -> Value {
+/// The stored object with what the client changed; a service keeps its address when the client does not say one, and its
+/// further ports when the client knows of one only.
+fn update(stored: &Value, mut sent: Value, version: Version, has_ports: bool) -> Value {
     let Ok(shown) = legacy::to_v1(legacy::from_v1(stored, version)) else { return sent };
+    if let Some(further) = shown["spec"]["ports"].as_array().and_then(|p| p.get(1..))
+        && let Some(ports) = sent["spec"]["ports"].as_array_mut().filter(|p| !has_ports && p.len() == 1)
+    {
+        // The first has its name from the list that the client did not see.
+        ports[0]["name"] = shown["spec"]["ports"][0]["name"].clone();
+        ports.extend_from_slice(further);
+    }
     let mut merged = merge(stored, &shown, &sent);
     if stored["kind"] == "Service" && sent["spec"]["clusterIP"].as_str().unwrap_or_default().is_empty() {
         for member in ["clusterIP", "clusterIPs"] {
