@@ -300,6 +300,42 @@ async fn requests_reach_pods_and_services_through_the_old_paths() {
 }
 
 #[tokio::test]
+async fn commands_run_by_way_of_their_node() {
+    use futures::StreamExt;
+    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
+    let c = Cluster::start().await;
+    c.pod("p").await;
+    let path = "/api/v1beta1/proxy/minions/n1/exec/default/p/c?input=0&output=1&error=1&command=echo&command=hello%20there";
+    // Connections are upgraded in HTTP/1.1 only.
+    let admin = c.handle.authority.client("admin", "system:admin", &[]).unwrap();
+    let ca = reqwest::Certificate::from_pem(c.handle.authority.ca_pem().as_bytes()).unwrap();
+    let identity = reqwest::Identity::from_pem(format!("{}{}", admin.certificate, admin.key).as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([ca]).identity(identity).http1_only().build().unwrap();
+    let request = client.get(c.url(path)).header("connection", "Upgrade").header("upgrade", "websocket");
+    let request = request.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let response = request.header("sec-websocket-protocol", "v4.channel.k8s.io").send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 101);
+    let mut socket = WebSocketStream::from_raw_socket(response.upgrade().await.unwrap(), Role::Client, None).await;
+    let mut stdout = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        if let [1, bytes @ ..] = message.into_data().as_ref() {
+            stdout.extend_from_slice(bytes);
+        }
+    }
+    assert_eq!(String::from_utf8_lossy(&stdout), "hello there\n");
+}
+
+#[tokio::test]
+async fn a_template_is_made_into_what_it_stands_for() {
+    let c = Cluster::start().await;
+    let item = json!({"kind": "Service", "apiVersion": "v1beta1", "id": "svc-${A}", "port": 1});
+    let body = json!({"kind": "Template", "apiVersion": "v1beta1", "items": [item], "parameters": [{"name": "A", "value": "x"}]});
+    let (code, config) = c.post("/osapi/v1beta1/templateConfigs?namespace=default", body).await;
+    assert_eq!((code, &config["kind"], &config["items"][0]["id"]), (201, &json!("Config"), &json!("svc-x")), "{config}");
+    assert_eq!(c.post("/api/v1beta1/services?namespace=default", config["items"][0].clone()).await.0, 201);
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_wait_for_the_body_arrives() {
     let c = Cluster::start().await;
     let body = "x".repeat(200_000);

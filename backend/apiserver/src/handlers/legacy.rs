@@ -6,6 +6,7 @@ mod form;
 mod merge;
 mod osapi;
 mod policy;
+mod template;
 mod through;
 mod words;
 mod write;
@@ -49,6 +50,7 @@ pub async fn serve(call: Call) -> Result<Response, Status> {
         Address::Through(target) => through::serve(call, target).await,
         Address::Policy { bindings, name } => policy::serve(&call, bindings, name.as_deref()),
         Address::Review { who } => osapi::review(call, who).await,
+        Address::Process => osapi::process(call).await,
         Address::Absent { kind, name, watch } => osapi::absent(&call, kind, name.as_deref(), watch),
         Address::Objects(target) => serve_objects(call, target).await,
     };

@@ -42,6 +42,8 @@ pub enum Address {
     Review {
         who: bool,
     },
+    /// `templateConfigs`: makes of a template what it stands for.
+    Process,
     Absent {
         kind: &'static Absent,
         name: Option<String>,
@@ -159,6 +161,7 @@ fn osapi(rest: &[&str]) -> Option<Address> {
     };
     match (word.as_str(), watch) {
         ("policies" | "policybindings", false) => return Some(Address::Policy { bindings: word != "policies", name }),
+        ("templateconfigs", false) if name.is_none() => return Some(Address::Process),
         ("resourceaccessreviews" | "subjectaccessreviews", false) if name.is_none() => {
             return Some(Address::Review { who: word.starts_with("resource") });
         }

@@ -1,11 +1,13 @@
 //! Answers of `/osapi` that are no stored objects: who may do what, and kinds of the era that this server does not keep.
 use super::form::pretty;
+use super::template;
 use super::words::Absent;
 use crate::body;
 use crate::handlers::Call;
 use crate::respond::{self, Response};
 use axum::body::{Body, Bytes};
 use http::{Method, StatusCode};
+use rand::Rng;
 use registry::AccessRequest;
 use registry::caller::{Caller, GROUP_AUTHENTICATED, Identity};
 use serde_json::json;
@@ -22,9 +24,7 @@ const EMPTY_WATCH: Duration = Duration::from_secs(1800);
 
 /// There are none: lists are empty, watches silent, and nothing can be made.
 pub fn absent(call: &Call, kind: &Absent, name: Option<&str>, watch: bool) -> Result<Response, Status> {
-    if !call.caller.0.groups.iter().any(|g| g == GROUP_AUTHENTICATED) {
-        return Err(Status::failure(403, Reason::Forbidden, format!("User {:?} cannot list {}", call.caller.0.name, kind.word)));
-    }
+    is_somebody(call, kind.word)?;
     let query = call.query()?;
     match (name, call.reads()) {
         (None, true) if watch || query.flag("watch").unwrap_or(false) => {
@@ -49,6 +49,26 @@ pub fn absent(call: &Call, kind: &Absent, name: Option<&str>, watch: bool) -> Re
         }
         (None, false) => Err(Status::failure(404, Reason::NotFound, format!("this server keeps no {}", kind.word))),
     }
+}
+
+/// POST `templateConfigs`: whoever is somebody may have a template processed; it touches nothing.
+pub async fn process(mut call: Call) -> Result<Response, Status> {
+    if *call.method() != Method::POST {
+        return Err(respond::method_not_allowed());
+    }
+    is_somebody(&call, "templateConfigs")?;
+    let media = body::media(&call.parts.headers)?;
+    let bytes = body::read(call.take_body()).await?;
+    let template = body::decode(&bytes, media, "Template")?.value;
+    let done = template::process(&template, &mut |bound| rand::rng().random_range(0..bound))?;
+    Ok(pretty(StatusCode::CREATED, &done))
+}
+
+fn is_somebody(call: &Call, word: &str) -> Result<(), Status> {
+    if call.caller.0.groups.iter().any(|g| g == GROUP_AUTHENTICATED) {
+        return Ok(());
+    }
+    Err(Status::failure(403, Reason::Forbidden, format!("User {:?} cannot use {word}", call.caller.0.name)))
 }
 
 /// POST `resourceAccessReviews`: who may do it; `subjectAccessReviews`: may this user or group.

@@ -49,7 +49,7 @@ const fn absent(word: &'static str, kind: &'static str, singular: &'static str, 
     Absent { word, kind, singular, namespaced }
 }
 
-const ABSENT: [Absent; 18] = [
+const ABSENT: [Absent; 17] = [
     absent("builds", "Build", "build", true),
     absent("buildConfigs", "BuildConfig", "buildConfig", true),
     absent("buildLogs", "BuildLog", "buildLog", true),
@@ -63,7 +63,6 @@ const ABSENT: [Absent; 18] = [
     absent("deploymentConfigRollbacks", "DeploymentConfigRollback", "deploymentConfigRollback", true),
     absent("routes", "Route", "route", true),
     absent("templates", "Template", "template", true),
-    absent("templateConfigs", "TemplateConfig", "templateConfig", true),
     absent("oAuthClients", "OAuthClient", "oAuthClient", false),
     absent("oAuthAccessTokens", "OAuthAccessToken", "oAuthAccessToken", false),
     absent("oAuthAuthorizeTokens", "OAuthAuthorizeToken", "oAuthAuthorizeToken", false),
