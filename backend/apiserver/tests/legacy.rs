@@ -300,6 +300,24 @@ async fn requests_reach_pods_and_services_through_the_old_paths() {
 }
 
 #[tokio::test]
+async fn a_quota_of_2015_counts_what_is_named_and_says_what_it_is_limited_to() {
+    let c = Cluster::start().await;
+    let hard = json!({"cpu": "0.2", "memory": 1073741824, "pods": 1, "services": "1"});
+    let quota = json!({"kind": "ResourceQuota", "apiVersion": "v1beta1", "id": "q", "spec": {"hard": hard}});
+    let (code, made) = c.post("/api/v1beta1/resourceQuotas?namespace=default", quota).await;
+    assert_eq!((code, &made["spec"]["hard"]), (201, &json!({"cpu": "0.2", "memory": 1073741824, "pods": 1, "services": 1})), "{made}");
+    let pod = |id: &str, cpu: u64| json!({"kind": "Pod", "apiVersion": "v1beta1", "id": id, "desiredState": {"manifest": {"containers": [{"name": "c", "image": "i", "cpu": cpu}]}}});
+    let (code, full) = c.post("/api/v1beta1/pods?namespace=default", pod("greedy", 500)).await;
+    assert_eq!((code, full["message"].as_str()), (403, Some("pods \"greedy\" is forbidden: Limited to 200m CPU")), "{full}");
+    // Who names no amount uses none.
+    assert_eq!(c.post("/api/v1beta1/pods?namespace=default", pod("first", 0)).await.0, 201);
+    let (code, full) = c.post("/api/v1beta1/pods?namespace=default", pod("second", 0)).await;
+    let wanted = json!({"kind": "Status", "creationTimestamp": null, "apiVersion": "v1beta1", "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "pods \"second\" is forbidden: Limited to 1 pods", "details": {"id": "second", "kind": "pods"}});
+    assert_eq!((code, full), (403, wanted));
+}
+
+#[tokio::test]
 async fn commands_run_by_way_of_their_node() {
     use futures::StreamExt;
     use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};

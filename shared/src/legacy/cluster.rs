@@ -1,6 +1,6 @@
 //! Nodes (`Minion`), namespaces, events, secrets, quotas, limits and the small kinds.
 use super::pod::{amounts_from_v1, amounts_to_v1, map};
-use super::{Object, Result, Version, copy, take};
+use super::{Object, Result, UNNAMED_IS_NOTHING, Version, copy, remember, take};
 use serde_json::{Value, json};
 
 pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut Value) -> Result<()> {
@@ -28,6 +28,7 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut
             let spec = take(object, "spec").unwrap_or_default();
             let hard = spec["hard"].as_object().map(amounts_to_v1).unwrap_or_default();
             out["spec"] = json!({"hard": hard});
+            remember(out, UNNAMED_IS_NOTHING, "true".into());
         }
         _ => {
             for (name, value) in

@@ -14,6 +14,9 @@ use serde_json::{Map, Value, json};
 /// A service that did not say its container port: the pod's own port is meant.
 pub const IMPLICIT_TARGET: &str = "pilothouse.io/implicit-target-port";
 
+/// A quota under which a container that names no amount uses none; today such a container is refused.
+pub const UNNAMED_IS_NOTHING: &str = "pilothouse.io/unnamed-is-nothing";
+
 /// An API version of 2015.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {

@@ -1,6 +1,7 @@
 //! ResourceQuota: what an object uses, and whether there is room for it.
 use serde_json::Value;
 use shared::kinds::Kind;
+use shared::legacy::UNNAMED_IS_NOTHING;
 use shared::objects::quota::ResourceQuota;
 use shared::quantity::Quantity;
 use std::collections::BTreeMap;
@@ -104,6 +105,9 @@ pub fn in_scope(quota: &ResourceQuota, kind: &Kind, object: &Value) -> bool {
 
 /// Compute resources that the quota limits and the pod does not name: without them it could not be counted.
 pub fn unnamed(quota: &ResourceQuota, pod: &Value) -> Vec<String> {
+    if quota.metadata.annotations.contains_key(UNNAMED_IS_NOTHING) {
+        return Vec::new();
+    }
     let limited = quota.spec.hard.keys().filter_map(|key| match key.as_str() {
         "cpu" | "requests.cpu" => Some(("requests", "cpu", key)),
         "memory" | "requests.memory" => Some(("requests", "memory", key)),
