@@ -318,6 +318,31 @@ async fn a_quota_of_2015_counts_what_is_named_and_says_what_it_is_limited_to() {
 }
 
 #[tokio::test]
+async fn bodies_of_the_wrong_shape_are_refused() {
+    let c = Cluster::start().await;
+    let service = json!({"kind": "Service", "apiVersion": "v1beta1", "id": "s", "port": 1});
+    assert_eq!(c.post("/api/v1beta1/services?namespace=default", service).await.0, 201);
+    let bodies = [
+        json!("text"),
+        json!([1]),
+        json!({"kind": "Service", "apiVersion": "v1", "metadata": "s", "spec": 1}),
+        json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s"}, "spec": "text"}),
+        json!({"kind": "Service", "apiVersion": "v1beta3", "metadata": {"name": "s"}, "spec": {"ports": ["text"]}}),
+        json!({"kind": "Service", "apiVersion": "v1beta1", "id": {"a": 1}, "port": "many"}),
+        json!({"kind": "Service", "apiVersion": "v1beta1", "id": "s", "port": 1, "labels": "text"}),
+        json!({"kind": "Service", "apiVersion": "v1beta9", "id": "s", "port": 1}),
+    ];
+    for body in bodies {
+        let put = answer(c.admin.put(c.url("/api/v1beta1/services/s?namespace=default")).body(body.to_string())).await;
+        let post = answer(c.admin.post(c.url("/api/v1beta1/services?namespace=default")).body(body.to_string())).await;
+        for (code, told) in [put, post] {
+            assert!((400..500).contains(&code), "{body}: {code} {told}");
+            assert_eq!((&told["kind"], &told["apiVersion"]), (&json!("Status"), &json!("v1beta1")), "{body}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn commands_run_by_way_of_their_node() {
     use futures::StreamExt;
     use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};

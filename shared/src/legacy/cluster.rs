@@ -15,7 +15,7 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut
         }
         "LimitRange" => {
             let mut spec = take(object, "spec").unwrap_or_default();
-            for item in spec["limits"].as_array_mut().into_iter().flatten() {
+            for item in spec.get_mut("limits").and_then(Value::as_array_mut).into_iter().flatten() {
                 for member in ["max", "min"] {
                     if let Some(amounts) = item[member].as_object() {
                         item[member] = Value::Object(amounts_to_v1(amounts));
@@ -89,7 +89,7 @@ pub(super) fn from_v1(value: &Value, kind: &str, version: Version, out: &mut Obj
         "Secret" => copy(value, &["data", "type"], out),
         "LimitRange" => {
             let mut spec = value["spec"].clone();
-            for item in spec["limits"].as_array_mut().into_iter().flatten() {
+            for item in spec.get_mut("limits").and_then(Value::as_array_mut).into_iter().flatten() {
                 if let Some(map) = item.as_object_mut() {
                     map.retain(|name, _| matches!(name.as_str(), "type" | "max" | "min"));
                 }

@@ -106,6 +106,9 @@ pub fn to_v1(value: Value) -> Result<Value> {
 
 /// Items of typed lists carry no kind of their own.
 fn with_type(mut item: Value, kind: &str, api_version: &str) -> Value {
+    if !item.is_object() {
+        return item;
+    }
     if item.get("kind").is_none_or(Value::is_null) && !matches!(kind, "" | "Config") {
         item["kind"] = json!(kind);
     }
@@ -117,7 +120,7 @@ fn with_type(mut item: Value, kind: &str, api_version: &str) -> Value {
 
 fn one_to_v1(mut object: Object, kind: &str, version: Version) -> Result<Value> {
     object.insert("kind".into(), kind.into());
-    let metadata = metadata_to_v1(&mut object, version);
+    let metadata = metadata_to_v1(&mut object, version)?;
     let mut out = json!({"kind": kind, "apiVersion": "v1", "metadata": metadata});
     match kind {
         "Pod" => pod::to_v1(&mut object, version, &mut out)?,
@@ -137,7 +140,7 @@ fn one_to_v1(mut object: Object, kind: &str, version: Version) -> Result<Value> 
 const FLAT_METADATA: [&str; 8] =
     ["id", "namespace", "uid", "creationTimestamp", "annotations", "labels", "resourceVersion", "generateName"];
 
-fn metadata_to_v1(object: &mut Object, version: Version) -> Value {
+fn metadata_to_v1(object: &mut Object, version: Version) -> Result<Value> {
     let mut metadata = match object.remove("metadata") {
         Some(Value::Object(m)) => m,
         _ => Object::new(),
@@ -157,7 +160,12 @@ fn metadata_to_v1(object: &mut Object, version: Version) -> Value {
         let text = if n.as_u64() == Some(0) { String::new() } else { n.to_string() };
         metadata.insert("resourceVersion".into(), text.into());
     }
-    Value::Object(metadata)
+    for member in ["labels", "annotations"] {
+        if metadata.get(member).is_some_and(|v| !v.is_object()) {
+            return Err(LegacyError::Field { field: member.into(), why: "must be an object of names and texts".into() });
+        }
+    }
+    Ok(Value::Object(metadata))
 }
 
 /// The v1 object in an old version's form. Kinds that have none pass unchanged.
@@ -192,7 +200,7 @@ fn list_from_v1(kind: &str, value: &Value, items: &[Value], version: Version) ->
         .iter()
         .map(|i| {
             let mut typed = with_type(i.clone(), single, "v1");
-            if single.is_empty() {
+            if single.is_empty() || !typed.is_object() {
                 return from_v1(&typed, version);
             }
             typed["kind"] = json!(single);

@@ -98,6 +98,79 @@ fn roles_and_bindings_of_namespace_master_are_the_clusters() {
     assert_eq!((&today["kind"], &today["rules"][0]), (&json!("Role"), &rule));
 }
 
+/// One of every kind, in v1beta1 unless it says otherwise.
+fn one_of_each() -> Vec<Value> {
+    let containers = json!([{"name": "c", "image": "i", "cpu": 1, "memory": 2, "command": ["a"], "env": [{"key": "a", "value": "b"}],
+        "ports": [{"containerPort": 1}], "volumeMounts": [{"path": "/a", "name": "v"}], "resources": {"limits": {"cpu": 1}},
+        "livenessProbe": {"httpGet": {"port": 1}}, "capabilities": {"add": ["A"]}, "imagePullPolicy": "PullAlways", "lifecycle": {"preStop": {"exec": {}}}}]);
+    let volumes = json!([{"name": "v", "source": {"hostDir": {"path": "/"}, "secret": {"target": {"name": "s"}}}}]);
+    let manifest = json!({"version": "v1beta1", "containers": containers, "volumes": volumes, "restartPolicy": {"never": {}}});
+    let desired = json!({"manifest": manifest, "host": "h"});
+    let template = json!({"labels": {"a": "b"}, "desiredState": desired, "nodeSelector": {"a": "b"}});
+    let rule = json!({"verbs": ["get"], "resources": ["pods"], "resourceNames": ["a"]});
+    let bodies = json!([
+        {"kind": "Pod", "labels": {"a": "b"}, "annotations": {"a": "b"}, "desiredState": desired, "nodeSelector": {"a": "b"}},
+        {"kind": "ReplicationController", "desiredState": {"replicas": 1, "replicaSelector": {"a": "b"}, "podTemplate": template}},
+        {"kind": "Service", "port": 1, "selector": {"a": "b"}, "ports": [{"port": 1}], "publicIPs": ["1.2.3.4"]},
+        {"kind": "Endpoints", "endpoints": ["1.2.3.4:5"], "protocol": "TCP"},
+        {"kind": "Minion", "resources": {"capacity": {"cpu": 1}}, "hostIP": "1.2.3.4", "labels": {"a": "b"}},
+        {"kind": "Event", "source": "s", "involvedObject": {"kind": "Pod"}, "timestamp": null},
+        {"kind": "LimitRange", "spec": {"limits": [{"type": "Pod", "max": {"cpu": 1}}]}},
+        {"kind": "ResourceQuota", "spec": {"hard": {"cpu": 1}}},
+        {"kind": "Secret", "data": {"a": "Yg=="}},
+        {"kind": "Namespace", "spec": {}, "status": {}},
+        {"kind": "Binding", "podID": "p", "host": "h"},
+        {"kind": "Project", "metadata": {"annotations": {"description": "d"}}, "displayName": "d"},
+        {"kind": "User", "metadata": {"name": "u"}, "identities": ["a"]},
+        {"kind": "Role", "metadata": {"name": "r"}, "rules": [rule]},
+        {"kind": "RoleBinding", "metadata": {"name": "r"}, "userNames": ["u"], "groupNames": ["g"], "roleRef": {"name": "view", "namespace": "master"}},
+        {"kind": "List", "items": [{"kind": "Pod", "id": "a"}, {"kind": "Service", "id": "b"}]},
+        {"kind": "MinionList", "minions": [{"id": "a"}]},
+    ]);
+    let bodies = bodies.as_array().unwrap().iter();
+    let versions = ["v1beta1", "v1beta2", "v1beta3"];
+    let of = |version: &str, body: &Value| {
+        let mut body = body.clone();
+        body["apiVersion"] = json!(version);
+        body["id"] = json!("x");
+        if version == "v1beta3" {
+            body["spec"] = body["desiredState"].get("manifest").cloned().unwrap_or(body.clone());
+        }
+        body
+    };
+    bodies.flat_map(|body| versions.map(|version| of(version, body))).collect()
+}
+
+/// Every place in a value, as a JSON pointer.
+fn places(value: &Value, at: &str, out: &mut Vec<String>) {
+    out.push(at.into());
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, v)| places(v, &format!("{at}/{name}"), out)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(i, v)| places(v, &format!("{at}/{i}"), out)),
+        _ => {}
+    }
+}
+
+#[test]
+fn nothing_that_a_client_sends_makes_the_conversion_panic() {
+    let wrong =
+        [json!(null), json!(true), json!(-1), json!(1.5), json!("text"), json!([]), json!(["a", 1]), json!({}), json!({"a": {"b": 1}})];
+    for object in one_of_each() {
+        let mut all = Vec::new();
+        places(&object, "", &mut all);
+        for place in all {
+            for value in &wrong {
+                let mut broken = object.clone();
+                *broken.pointer_mut(&place).unwrap() = value.clone();
+                let Ok(today) = to_v1(broken) else { continue };
+                for version in [Version::V1Beta1, Version::V1Beta3, Version::Osapi] {
+                    let _ = to_v1(from_v1(&today, version));
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn services_survive_the_way_there_and_back(port in 1u16.., target in proptest::option::of(1u16..), name in "[a-z]{1,8}", affinity in any::<bool>()) {

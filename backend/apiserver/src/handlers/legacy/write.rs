@@ -32,6 +32,9 @@ pub async fn take_object(call: &mut Call, today: &mut Resource, old: OldForm) ->
     }
     let has_ports = sent["ports"].is_array() || sent["spec"]["ports"].is_array();
     let mut value = legacy::to_v1(sent).map_err(|e| Status::bad_request(e.to_string()))?;
+    if !value["metadata"].is_object() {
+        return Err(Status::bad_request("metadata must be an object with at least a name"));
+    }
     if !today.kind.namespaced()
         && let Some(metadata) = value["metadata"].as_object_mut()
     {
@@ -67,17 +70,20 @@ pub async fn take_object(call: &mut Call, today: &mut Resource, old: OldForm) ->
 fn update(stored: &Value, mut sent: Value, version: Version, has_ports: bool) -> Value {
     let Ok(shown) = legacy::to_v1(legacy::from_v1(stored, version)) else { return sent };
     if let Some(further) = shown["spec"]["ports"].as_array().and_then(|p| p.get(1..))
-        && let Some(ports) = sent["spec"]["ports"].as_array_mut().filter(|p| !has_ports && p.len() == 1)
+        && let Some(ports) = sent.pointer_mut("/spec/ports").and_then(Value::as_array_mut).filter(|p| !has_ports && p.len() == 1)
     {
         // The first has its name from the list that the client did not see.
-        ports[0]["name"] = shown["spec"]["ports"][0]["name"].clone();
+        if let Some(first) = ports[0].as_object_mut() {
+            first.insert("name".into(), shown["spec"]["ports"][0]["name"].clone());
+        }
         ports.extend_from_slice(further);
     }
     let mut merged = merge(stored, &shown, &sent);
-    if stored["kind"] == "Service" && sent["spec"]["clusterIP"].as_str().unwrap_or_default().is_empty() {
-        for member in ["clusterIP", "clusterIPs"] {
-            merged["spec"][member] = stored["spec"][member].clone();
-        }
+    if stored["kind"] == "Service"
+        && sent["spec"]["clusterIP"].as_str().unwrap_or_default().is_empty()
+        && let Some(spec) = merged.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.extend(["clusterIP", "clusterIPs"].map(|member| (member.to_string(), stored["spec"][member].clone())));
     }
     // The old client sends back a creation time that it was not told as null, and no uid: neither is a wish.
     for member in ["uid", "creationTimestamp"] {
