@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ACCEPTED: &[(&str, &str, &str)] = &[
     ("/", "items[].currentState.info.POD.", "the pod's own container is told as far as the API knows it"),
     ("/", "currentState.info.POD.", "the same"),
+    ("/api/v1beta3/", "status.info.POD.", "the same"),
     ("/", "items[].currentState.info.POD", "a pod that never got its network has no container to tell of"),
     ("/", "currentState.replicas", "how many there are is the controller's word, also right after an update"),
     ("/osapi/v1beta1/projects", "metadata.resourceVersion", "project lists can be watched from where they were read"),
@@ -27,6 +28,7 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ("/osapi/v1beta1/user", "answer", "the original showed users to nobody"),
     ("/osapi/v1beta1/oAuthClients", "items[]", "logins need no client objects"),
     ("/api/v1beta1/minions", "resourceVersion", "the original forgot it in its answer to a POST"),
+    ("/api/v1beta2/minions/master", "kind", "the original called it now Minion, now Node"),
     ("/api/v1beta1/replicationControllers/hello-controller", "creationTimestamp", "the original lost it in an update"),
     ("/api/v1beta1/replicationControllers/hello-controller", "uid", "the same"),
     ("/api/v1beta1/replicationControllers?namespace=hack", "items[].creationTimestamp", "the same"),

@@ -18,7 +18,7 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut
             for item in spec.get_mut("limits").and_then(Value::as_array_mut).into_iter().flatten() {
                 for member in ["max", "min"] {
                     if let Some(amounts) = item[member].as_object() {
-                        item[member] = Value::Object(amounts_to_v1(amounts));
+                        item[member] = Value::Object(amounts_to_v1(amounts, version));
                     }
                 }
             }
@@ -26,7 +26,7 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut
         }
         "ResourceQuota" => {
             let spec = take(object, "spec").unwrap_or_default();
-            let hard = spec["hard"].as_object().map(amounts_to_v1).unwrap_or_default();
+            let hard = spec["hard"].as_object().map(|h| amounts_to_v1(h, version)).unwrap_or_default();
             out["spec"] = json!({"hard": hard});
             remember(out, UNNAMED_IS_NOTHING, "true".into());
         }
@@ -51,7 +51,7 @@ fn node_to_v1(object: &mut Object, version: Version, out: &mut Value) {
         (take(&mut spec, "capacity"), take(&mut map(take(object, "status")), "hostIP"))
     };
     if let Some(capacity) = capacity.as_ref().and_then(Value::as_object) {
-        out["status"]["capacity"] = Value::Object(amounts_to_v1(capacity));
+        out["status"]["capacity"] = Value::Object(amounts_to_v1(capacity, version));
     }
     if let Some(ip) = host_ip.filter(|ip| ip != "") {
         out["status"]["addresses"] = json!([{"type": "InternalIP", "address": ip}]);

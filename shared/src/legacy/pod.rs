@@ -79,7 +79,7 @@ fn container_to_v1(mut c: Object, version: Version) -> Result<Value> {
         limits.entry("memory").or_insert_with(|| json!(memory.to_string()));
     }
     if !limits.is_empty() {
-        out["resources"] = json!({"limits": amounts_to_v1(&limits)});
+        out["resources"] = json!({"limits": amounts_to_v1(&limits, version)});
     }
     if let Some(policy) = take(&mut c, "imagePullPolicy").and_then(|p| p.as_str().map(str::to_string)).filter(|p| !p.is_empty()) {
         out["imagePullPolicy"] = json!(if version.flat() { policy.trim_start_matches("Pull") } else { &policy });
@@ -111,13 +111,16 @@ fn container_to_v1(mut c: Object, version: Version) -> Result<Value> {
     Ok(out)
 }
 
-/// Old amounts may be numbers; today they are strings.
-pub(super) fn amounts_to_v1(amounts: &Object) -> Object {
-    let text = |v: &Value| match v {
-        Value::String(s) => json!(s),
-        other => json!(other.to_string()),
+/// Old amounts may be numbers; today they are texts. A number of bytes becomes as short as it can be: 64Mi.
+pub(super) fn amounts_to_v1(amounts: &Object, version: Version) -> Object {
+    let text = |name: &str, v: &Value| {
+        let text = v.as_str().map_or_else(|| v.to_string(), str::to_string);
+        match text.parse::<i64>() {
+            Ok(bytes) if version.flat() && name == "memory" => json!(Quantity::from_bytes(bytes).to_string()),
+            _ => json!(text),
+        }
     };
-    amounts.iter().map(|(k, v)| (k.clone(), text(v))).collect()
+    amounts.iter().map(|(k, v)| (k.clone(), text(k, v))).collect()
 }
 
 /// Go wrote what was not set as an empty value.

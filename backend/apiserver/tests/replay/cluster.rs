@@ -3,6 +3,7 @@ use super::super::harness::{Cluster, answer};
 use super::Exchange;
 use serde_json::{Value, json};
 use shared::legacy;
+use shared::quantity::Quantity;
 use std::collections::BTreeMap;
 
 /// What was recorded under one uid is ours under another.
@@ -30,7 +31,8 @@ impl Uids {
 
 /// Everything that the answer to `exchange` shows and that no client did.
 pub async fn play(c: &Cluster, exchange: &Exchange, uids: &Uids) {
-    if exchange.method != "GET" || exchange.status != 200 {
+    // What the client turned into v1beta3 itself had been asked for in v1beta1 just before.
+    if exchange.method != "GET" || exchange.status != 200 || exchange.uri.starts_with("/api/v1beta3/") {
         return;
     }
     let path = exchange.uri.split('?').next().unwrap();
@@ -48,8 +50,9 @@ pub async fn play(c: &Cluster, exchange: &Exchange, uids: &Uids) {
             }
             "events" => event(c, item, uids).await,
             "resourceQuotas" => {
-                let text = |v: &Value| v.as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), text(v))).collect::<BTreeMap<_, _>>());
-                let amounts = json!({"hard": text(&item["status"]["hard"]), "used": text(&item["status"]["used"])});
+                let amounts_of =
+                    |v: &Value| v.as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), amount(k, v))).collect::<BTreeMap<_, _>>());
+                let amounts = json!({"hard": amounts_of(&item["status"]["hard"]), "used": amounts_of(&item["status"]["used"])});
                 status(c, "resourcequotas", item, amounts).await;
             }
             _ => {}
@@ -57,8 +60,11 @@ pub async fn play(c: &Cluster, exchange: &Exchange, uids: &Uids) {
     }
 }
 
-fn text(v: &Value) -> String {
-    v.as_str().map_or_else(|| v.to_string(), str::to_string)
+fn amount(name: &str, v: &Value) -> String {
+    match v.as_i64() {
+        Some(bytes) if name == "memory" => Quantity::from_bytes(bytes).to_string(),
+        _ => v.as_str().map_or_else(|| v.to_string(), str::to_string),
+    }
 }
 
 fn at(plural: &str, item: &Value) -> String {
