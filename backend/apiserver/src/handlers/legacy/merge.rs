@@ -1,5 +1,5 @@
 //! Carries an update in an old form over to the stored object without losing what the old form cannot say.
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// `stored` with the difference between `shown` (what the client could see of it) and `sent`.
@@ -8,19 +8,29 @@ pub fn merge(stored: &Value, shown: &Value, sent: &Value) -> Value {
         return stored.clone();
     }
     match (stored, shown, sent) {
-        (Value::Object(stored), Value::Object(shown), Value::Object(sent)) => {
-            let null = Value::Null;
-            let names = stored.keys().chain(sent.keys().filter(|k| !stored.contains_key(*k)));
-            let members = names.filter_map(|name| {
-                let of = |map: &serde_json::Map<String, Value>| map.get(name).unwrap_or(&null).clone();
-                let merged = merge(&of(stored), &of(shown), &of(sent));
-                (!merged.is_null()).then(|| (name.clone(), merged))
-            });
-            Value::Object(members.collect())
-        }
+        (Value::Object(stored), Value::Object(shown), Value::Object(sent)) => members(stored, shown, sent),
+        // All of it was hidden, and the client adds to what it takes for nothing.
+        (Value::Object(stored), Value::Null, Value::Object(sent)) => members(stored, &Map::new(), sent),
         (Value::Array(stored), Value::Array(shown), Value::Array(sent)) => lists(stored, shown, sent).into(),
+        (Value::Array(stored), Value::Null, Value::Array(sent)) => lists(stored, &[], sent).into(),
         _ => sent.clone(),
     }
+}
+
+fn members(stored: &Map<String, Value>, shown: &Map<String, Value>, sent: &Map<String, Value>) -> Value {
+    let null = Value::Null;
+    let names = stored.keys().chain(sent.keys().filter(|k| !stored.contains_key(*k)));
+    let all = names.filter_map(|name| {
+        let of = |map: &Map<String, Value>| map.get(name).unwrap_or(&null).clone();
+        let sent = match of(sent) {
+            // Of these, having none and not having any is the same; hidden ones stay.
+            Value::Null if matches!(name.as_str(), "labels" | "annotations") => Value::Object(Map::new()),
+            sent => sent,
+        };
+        let merged = merge(&of(stored), &of(shown), &sent);
+        (!merged.is_null()).then(|| (name.clone(), merged))
+    });
+    Value::Object(all.collect())
 }
 
 /// Entries with names are the same if their names are, others if their places are; entries that were not shown stay.
@@ -50,6 +60,16 @@ fn by_name(list: &[Value]) -> Option<BTreeMap<String, &Value>> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn hidden_labels_stay_when_others_come_and_go() {
+        let stored = json!({"labels": {"hidden": "1"}});
+        assert_eq!(merge(&stored, &json!({}), &json!({"labels": {"new": "2"}})), json!({"labels": {"hidden": "1", "new": "2"}}));
+        let stored = json!({"labels": {"hidden": "1", "old": "2"}});
+        assert_eq!(merge(&stored, &json!({"labels": {"old": "2"}}), &json!({})), json!({"labels": {"hidden": "1"}}));
+        // Anything else that is taken away goes with all that belongs to it.
+        assert_eq!(merge(&json!({"probe": {"hidden": 1, "a": 2}}), &json!({"probe": {"a": 2}}), &json!({})), json!({}));
+    }
 
     #[test]
     fn entries_are_known_by_their_names() {
