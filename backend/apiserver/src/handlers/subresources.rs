@@ -57,6 +57,9 @@ pub async fn binding(mut call: Call, target: Resource) -> Result<Response, Statu
 
 /// Binds the pod that a Binding is for.
 pub async fn bind(call: &Call, namespace: &str, pod: &str, value: &Value) -> Result<Response, Status> {
+    // First of all: what is wrong with a request is told only to those who may send it.
+    let request = AccessRequest::resource("create", &kinds::POD, Some(namespace), pod, "binding");
+    call.app.registry.authorise(&call.caller, &request)?;
     let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (node, kind) = (text("/target/name"), text("/target/kind"));
     let named = text("/metadata/name");
