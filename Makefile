@@ -27,8 +27,11 @@ e2e: build
 	tests/journeys/run.sh $(BIN)
 	tests/pods/run.sh $(BIN)
 
+# Format, lints, and the rules of tests/tidy.rs.
 check:
 	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-features --all-targets -- -D warnings
+	$(CARGO) test --release --workspace --all-features --test tidy
 
 # Every figure beside its floor or peer, measured in the same run.
 bench: setup build

@@ -137,7 +137,7 @@ mod tests {
         let id = cluster_id::of(data.path()).unwrap();
         let held = claim(claims.path(), data.path(), &id, net).unwrap();
         let path = claims.path().join(&id);
-        assert_eq!(others(claims.path(), "another"), [path.clone()]);
+        assert_eq!(others(claims.path(), "another"), std::slice::from_ref(&path));
         assert!(others(claims.path(), &id).is_empty());
         assert_eq!(judge(&path, &id, net), Verdict::Leave);
         drop(held);

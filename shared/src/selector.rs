@@ -113,8 +113,8 @@ fn parse_requirement(part: &str) -> Result<Requirement, ParseSelectorError> {
         }
         Ok(v.to_string())
     };
-    if part.ends_with(')') {
-        let (head, list) = part[..part.len() - 1].split_once('(').ok_or_else(|| ParseSelectorError(format!("missing '(' in {part:?}")))?;
+    if let Some(open) = part.strip_suffix(')') {
+        let (head, list) = open.split_once('(').ok_or_else(|| ParseSelectorError(format!("missing '(' in {part:?}")))?;
         let values = list.split(',').map(value).collect::<Result<Vec<_>, _>>()?;
         let mut words = head.split_whitespace();
         return match (words.next(), words.next(), words.next()) {

@@ -62,7 +62,7 @@ async fn one(context: &Context, write: Write, watched: &Kind) -> Result<Option<u
         }
         Write::Delete { kind, namespace, name, uid, grace_seconds } => {
             let ns = place(kind, namespace);
-            let preconditions = (!uid.is_empty()).then(|| Preconditions { uid: Some(uid), resource_version: None });
+            let preconditions = (!uid.is_empty()).then_some(Preconditions { uid: Some(uid), resource_version: None });
             let options = DeleteOptions { grace_period_seconds: grace_seconds, preconditions, ..DeleteOptions::default() };
             registry.delete(caller, kind, ns.as_deref(), &name, &options).await?;
             Ok((kind == watched).then(|| registry.revision()))

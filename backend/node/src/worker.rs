@@ -289,7 +289,7 @@ impl Worker {
             }
         }
         // Newest first, as the plan reads them.
-        self.instances.sort_by(|a, b| (b.attempt, b.started_ms).cmp(&(a.attempt, a.started_ms)));
+        self.instances.sort_by_key(|i| std::cmp::Reverse((i.attempt, i.started_ms)));
     }
 
     /// A container was running and is not any more.

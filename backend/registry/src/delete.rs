@@ -69,7 +69,7 @@ impl Registry {
         }
         let already = value["metadata"].get("deletionTimestamp").is_some();
         let before = value["metadata"]["deletionGracePeriodSeconds"].as_i64();
-        if already && before.is_some_and(|b| b <= grace) || already && *kind != POD {
+        if already && (*kind != POD || before.is_some_and(|b| b <= grace)) {
             return Ok(Deleted { object: current.clone(), gone: false });
         }
         value["metadata"]["deletionTimestamp"] = json!(clock::in_seconds(grace));

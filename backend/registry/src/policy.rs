@@ -20,11 +20,11 @@ impl PolicyCache {
     pub(crate) fn now(&self, store: &dyn Store) -> Arc<Policy> {
         let mut cached = self.cached.lock();
         let current = store.revision();
-        if let Some((read_at, policy)) = cached.as_mut() {
-            if *read_at == current || !rbac_changed(store, *read_at, current) {
-                *read_at = current;
-                return policy.clone();
-            }
+        if let Some((read_at, policy)) = cached.as_mut()
+            && (*read_at == current || !rbac_changed(store, *read_at, current))
+        {
+            *read_at = current;
+            return policy.clone();
         }
         let policy = Arc::new(read(store));
         *cached = Some((current, policy.clone()));

@@ -265,7 +265,12 @@ impl Registry {
                 return Err(Status::modified(kind, name));
             }
             let seen = if stored_kind == kind { current.clone() } else { views::show(kind, &current) };
-            let mut new = object_of(kind, change(&seen.value())?)?;
+            let before = seen.value();
+            let mut new = object_of(kind, change(&before)?)?;
+            if let Some(before) = before.as_object() {
+                // Not a matter of having come too late: no second attempt could succeed.
+                same_object(kind, &new, before, name)?;
+            }
             if stored_kind != kind {
                 new = views::to_base(kind, new);
             }
@@ -355,7 +360,7 @@ impl Registry {
             // As nothing is stored, the revision stays the stored object's.
             let mut map = map.clone();
             map["metadata"]["resourceVersion"] = json!(current.revision().to_string());
-            let bytes = serde_json::to_vec(&map).map_err(|e| Status::internal(&e.to_string()))?.into();
+            let bytes = serde_json::to_vec(&map).map_err(|e| Status::internal(e.to_string()))?.into();
             return Ok(Written { object: unstored(kind, key, bytes), warnings: Vec::new() });
         }
         let (bytes, at) = encode(map);

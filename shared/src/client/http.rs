@@ -166,10 +166,10 @@ async fn read(mut response: Response) -> Result<Vec<u8>> {
 
 /// The Status in an error body; plain text and empty bodies are made into one.
 fn failure(code: StatusCode, body: &[u8]) -> Status {
-    if let Ok(status) = serde_json::from_slice::<Status>(body) {
-        if !status.message.is_empty() {
-            return Status { code: if status.code == 0 { code.as_u16() } else { status.code }, ..status };
-        }
+    if let Ok(status) = serde_json::from_slice::<Status>(body)
+        && !status.message.is_empty()
+    {
+        return Status { code: if status.code == 0 { code.as_u16() } else { status.code }, ..status };
     }
     let text = String::from_utf8_lossy(body);
     let text = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();

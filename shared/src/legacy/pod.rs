@@ -211,10 +211,10 @@ pub(super) fn spec_from_v1(spec: &Value, version: Version) -> Value {
         _ => json!({"always": {}}),
     };
     out["dnsPolicy"] = spec.get("dnsPolicy").cloned().unwrap_or_else(|| json!("ClusterFirst"));
-    if !version.flat() {
-        if let Some(selector) = spec.get("nodeSelector") {
-            out["nodeSelector"] = selector.clone();
-        }
+    if !version.flat()
+        && let Some(selector) = spec.get("nodeSelector")
+    {
+        out["nodeSelector"] = selector.clone();
     }
     out
 }

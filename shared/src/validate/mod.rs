@@ -47,10 +47,8 @@ pub fn update(kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
             }
         }
         "Secret" => immutable("/type", &mut errors),
-        "RoleBinding" | "ClusterRoleBinding" => {
-            if new["roleRef"] != old["roleRef"] {
-                errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
-            }
+        "RoleBinding" | "ClusterRoleBinding" if new["roleRef"] != old["roleRef"] => {
+            errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
         }
         "ResourceQuota" => immutable("/spec/scopes", &mut errors),
         "EndpointSlice" => immutable("/addressType", &mut errors),

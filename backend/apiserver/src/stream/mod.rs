@@ -79,7 +79,7 @@ impl Streams {
     }
 }
 
-fn upgrade_to<'a>(headers: &'a HeaderMap) -> &'a str {
+fn upgrade_to(headers: &HeaderMap) -> &str {
     headers.get(UPGRADE).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 

@@ -169,10 +169,10 @@ fn replication_controller(rc: &mut Value) {
     let spec = member(rc, "spec");
     default(spec, "replicas", json!(1));
     let labels = spec.pointer("/template/metadata/labels").cloned().filter(|l| l.as_object().is_some_and(|m| !m.is_empty()));
-    if let Some(labels) = &labels {
-        if spec.get("selector").is_none_or(|s| s.as_object().is_none_or(Map::is_empty)) {
-            spec["selector"] = labels.clone();
-        }
+    if let Some(labels) = &labels
+        && spec.get("selector").is_none_or(|s| s.as_object().is_none_or(Map::is_empty))
+    {
+        spec["selector"] = labels.clone();
     }
     if let Some(template) = spec.get_mut("template").and_then(|t| t.get_mut("spec")).filter(|s| s.is_object()) {
         pod_spec(template);

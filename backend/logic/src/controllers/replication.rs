@@ -39,10 +39,8 @@ fn claim<'a>(observed: &Observed<'a>, writes: &mut Vec<Write>) -> Vec<&'a PodFac
         let matches = !selector.is_empty() && selector.matches(&pod.labels);
         match &pod.owner {
             Some(owner) if owner.uid == rc.metadata.uid && matches => mine.push(pod),
-            Some(owner) if owner.uid == rc.metadata.uid => {
-                if !rc.metadata.is_deleting() {
-                    writes.push(set_owner(pod, Value::Null));
-                }
+            Some(owner) if owner.uid == rc.metadata.uid && !rc.metadata.is_deleting() => {
+                writes.push(set_owner(pod, Value::Null));
             }
             Some(_) => {}
             None if matches && pod.active() && !rc.metadata.is_deleting() => {

@@ -227,7 +227,7 @@ mod tests {
         let p = pod("Always", true);
         assert_eq!(actions(&p, &[], 0, 0).actions, [Action::StartSandbox]);
         let infra = instance(INFRA, true, 0, 0);
-        assert_eq!(actions(&p, &[infra.clone()], 0, 0).actions, [start("i", true, 0)]);
+        assert_eq!(actions(&p, std::slice::from_ref(&infra), 0, 0).actions, [start("i", true, 0)]);
         assert_eq!(actions(&p, &[infra.clone(), instance("i", true, 0, 0)], 0, 0).actions, []);
         assert_eq!(actions(&p, &[infra.clone(), instance("i", false, 0, 0)], 0, 0).actions, [start("a", false, 0)]);
         assert_eq!(actions(&p, &[infra, instance("i", false, 0, 0), instance("a", true, 0, 0)], 0, 0).actions, []);

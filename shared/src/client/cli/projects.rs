@@ -23,7 +23,7 @@ pub(super) async fn new_project(client: &Client, args: NewProjectArgs) -> Result
         other => other?,
     };
     if let Some(admin) = args.admin {
-        bind(client, &args.name, &args.admin_role, "User", &[admin.clone()]).await.map_err(|e| {
+        bind(client, &args.name, &args.admin_role, "User", std::slice::from_ref(&admin)).await.map_err(|e| {
             ClientError::usage(format!(
                 "the project was created, but {admin} could not be made its {}: {e}; try openshift ex policy add-user {} {admin} -n {}",
                 args.admin_role, args.admin_role, args.name
