@@ -69,8 +69,7 @@ impl Query {
     }
 
     fn selectors(&self) -> Result<(LabelSelector, FieldSelector), Status> {
-        let labels = LabelSelector::parse(self.text("labelSelector"))
-            .map_err(|e| Status::bad_request(format!("labelSelector: {e}")))?;
+        let labels = LabelSelector::parse(self.text("labelSelector")).map_err(|e| Status::bad_request(format!("labelSelector: {e}")))?;
         let fields = FieldSelector::parse(self.text("fieldSelector")).map_err(|e| Status::bad_request(e.to_string()))?;
         Ok((labels, fields))
     }
