@@ -40,6 +40,9 @@ impl Filter {
 
 struct Subscriber {
     id: u64,
+    /// Up to here the watcher knows everything from his list. The store publishes before we hand out, so that a list can be
+    /// ahead of the stream that is joined behind it.
+    after: Revision,
     filter: Filter,
     queue: mpsc::Sender<WatchItem>,
 }
@@ -76,32 +79,45 @@ impl Fanout {
         fanout
     }
 
-    async fn run(self, from: Revision) {
-        let Ok(mut watch) = self.store.watch(from) else { return };
-        while let Ok(events) = watch.next().await {
+    async fn run(self, mut from: Revision) {
+        while let Ok(mut watch) = self.store.watch(from) {
+            let why = loop {
+                match watch.next().await {
+                    Ok(events) => self.hand_out(&events, watch.revision()),
+                    Err(why) => break why,
+                }
+            };
+            // Dropping the queues ends every watch: with the store, or because history was shorter than our delay.
             let mut table = self.table.lock();
-            for event in &events {
-                table.hand_out(event);
+            table.by_resource.clear();
+            if !matches!(why, store::Error::Compacted { .. }) {
+                return;
             }
-            table.position = watch.revision();
+            from = self.store.revision();
+            table.position = from;
+            tracing::warn!(error = %why, "the watches fell behind the store's history; all begin again");
         }
-        // The store is closed: dropping the queues ends every watch.
-        self.table.lock().by_resource.clear();
+    }
+
+    fn hand_out(&self, events: &[Event], upto: Revision) {
+        let mut table = self.table.lock();
+        for event in events {
+            table.hand_out(event);
+        }
+        table.position = upto;
     }
 
     /// Joins the stream after `from` without a gap: what was handed out already is taken from history.
     pub(crate) fn subscribe(&self, kind: &'static Kind, filter: Filter, from: Revision) -> Result<Watch, Status> {
         let (queue, receiver) = mpsc::channel(WATCHER_QUEUE_MAX);
         let mut table = self.table.lock();
-        let mut backlog = Vec::new();
-        if from < table.position {
-            let events = self.store.history(from, table.position).map_err(|e| match e {
-                store::Error::Compacted { asked, oldest } => expired(asked, oldest),
-                other => crate::error::from_store(other, kind, ""),
-            })?;
-            let resource = resource(kind);
-            backlog.extend(events.iter().filter_map(|e| item(e, &resource, kind, &filter, &OnceLock::new())));
-        }
+        // Asked even when nothing was handed out since: what history has lost, the stream to come may have lost too.
+        let missed = self.store.history(from, table.position.max(from)).map_err(|e| match e {
+            store::Error::Compacted { asked, oldest } => expired(asked, oldest),
+            other => crate::error::from_store(other, kind, ""),
+        })?;
+        let name = resource(kind);
+        let mut backlog: Vec<WatchItem> = missed.iter().filter_map(|e| item(e, &name, kind, &filter, &OnceLock::new())).collect();
         backlog.reverse();
         let id = table.next_id;
         table.next_id += 1;
@@ -111,7 +127,7 @@ impl Fanout {
             Some(node) => subscribers.by_node.entry(node.clone()).or_default(),
             None => &mut subscribers.general,
         };
-        list.push(Subscriber { id, filter, queue });
+        list.push(Subscriber { id, after: from, filter, queue });
         let guard = Guard { table: self.table.clone(), resource: resource(kind), node, id };
         Ok(Watch { backlog, receiver, after: from, _guard: Some(guard) })
     }
@@ -152,10 +168,15 @@ fn node_of(kind: &'static Kind, record: &Arc<Record>) -> String {
 }
 
 fn offer(list: &mut Vec<Subscriber>, event: &Event, resource: &str, kind: &'static Kind, deleted: &OnceLock<Arc<Record>>) {
-    list.retain(|s| match item(event, resource, kind, &s.filter, deleted) {
-        // Full or gone: the queue is dropped, and a watcher that is merely slow finds its end there.
-        Some(item) => s.queue.try_send(item).is_ok(),
-        None => true,
+    list.retain(|s| {
+        if event.revision <= s.after {
+            return true;
+        }
+        match item(event, resource, kind, &s.filter, deleted) {
+            // Full or gone: the queue is dropped, and a watcher that is merely slow finds its end there.
+            Some(item) => s.queue.try_send(item).is_ok(),
+            None => true,
+        }
     });
 }
 
@@ -172,19 +193,11 @@ fn item(event: &Event, resource: &str, kind: &'static Kind, filter: &Filter, del
         (Some(now), None) => (EventType::Added, now.clone()),
         (Some(now), Some(_)) => (EventType::Modified, now.clone()),
         (None, Some(before)) => {
-            let last = deleted.get_or_init(|| match &event.current {
-                // Still there but filtered out: the newest state, which has the right version already.
-                Some(record) => record.clone(),
-                None => {
-                    let value = with_revision(&before.record.value, event.revision);
-                    Arc::new(Record {
-                        key: event.key.clone(),
-                        revision: event.revision,
-                        created: before.record.created,
-                        value,
-                        view: OnceLock::new(),
-                    })
-                }
+            // The last state that the filter let through, gone or not, with the version of its end.
+            let last = deleted.get_or_init(|| {
+                let value = with_revision(&before.record.value, event.revision);
+                let (key, created) = (event.key.clone(), before.record.created);
+                Arc::new(Record { key, revision: event.revision, created, value, view: OnceLock::new() })
             });
             (EventType::Deleted, Object { kind, record: last.clone() })
         }
