@@ -7,6 +7,7 @@ use crate::object::Object;
 use crate::options::{DeleteOptions, ListOptions};
 use crate::registry_impl::{Deleted, Registry};
 use crate::views;
+use crate::write_path::to_the_end;
 use logic::controllers::garbage::{FOREGROUND, ORPHAN};
 use serde_json::{Value, json};
 use shared::kinds::{Kind, NAMESPACE, POD, SERVICE, Storage};
@@ -72,6 +73,9 @@ impl Registry {
         if already && (*kind != POD || before.is_some_and(|b| b <= grace)) {
             return Ok(Deleted { object: current.clone(), gone: false });
         }
+        if let Some(generation) = value["metadata"]["generation"].as_i64().filter(|_| !already) {
+            value["metadata"]["generation"] = json!(generation + 1);
+        }
         value["metadata"]["deletionTimestamp"] = json!(clock::in_seconds(grace));
         value["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
         if *kind == NAMESPACE {
@@ -94,6 +98,19 @@ impl Registry {
 
     /// Takes the object out of the store, with what it held: addresses and quota.
     pub(crate) async fn remove(&self, kind: &'static Kind, namespace: Option<&str>, current: &Object) -> Result<(), Status> {
+        if *kind != SERVICE {
+            return self.commit_removal(kind, namespace, current).await;
+        }
+        let (registry, namespace, current) = (self.clone(), namespace.map(str::to_string), current.clone());
+        to_the_end(async move {
+            registry.commit_removal(kind, namespace.as_deref(), &current).await?;
+            registry.0.addresses.release(&current.value());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn commit_removal(&self, kind: &'static Kind, namespace: Option<&str>, current: &Object) -> Result<(), Status> {
         let value = current.value();
         let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
             Some(ns) => self.charge_quota(kind, ns, Some(&value), None).await?,
@@ -101,11 +118,7 @@ impl Registry {
         };
         let mut ops = vec![Op { key: current.record.key.clone(), expect: Expect::Revision(current.revision()), change: Change::Delete }];
         ops.extend(quota_ops);
-        self.0.store.commit(ops).await.map_err(|e| from_store(e, kind, current.name()))?;
-        if *kind == SERVICE {
-            self.0.addresses.release(&value, None);
-        }
-        Ok(())
+        self.0.store.commit(ops).await.map(|_| ()).map_err(|e| from_store(e, kind, current.name()))
     }
 
     pub async fn delete_collection(

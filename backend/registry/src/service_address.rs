@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::kinds::SERVICE;
 use shared::status::FieldError;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::Ipv4Addr;
 use store::{Range, Store};
 
@@ -17,11 +18,29 @@ const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 /// Random tries before the first free one is searched for in order.
 const RANDOM_TRIES: usize = 16;
 
-/// What is taken, and by which service (`NAMESPACE/NAME`).
+/// A service (`NAMESPACE/NAME`) and how often it holds the thing: once as stored, and once for each write under way
+/// that would store it. So no write that fails, or ends late, frees what another has made sure of.
+struct Holder {
+    service: String,
+    uses: usize,
+}
+
 #[derive(Default)]
 struct Taken {
-    addresses: HashMap<Ipv4Addr, String>,
-    node_ports: HashMap<(u16, String), String>,
+    addresses: HashMap<Ipv4Addr, Holder>,
+    node_ports: HashMap<(u16, String), Holder>,
+}
+
+fn hold<K: Eq + Hash>(taken: &mut HashMap<K, Holder>, key: K, service: &str) {
+    taken.entry(key).or_insert_with(|| Holder { service: service.into(), uses: 0 }).uses += 1;
+}
+
+fn let_go<K: Eq + Hash>(taken: &mut HashMap<K, Holder>, key: &K) {
+    let Some(holder) = taken.get_mut(key) else { return };
+    holder.uses -= 1;
+    if holder.uses == 0 {
+        taken.remove(key);
+    }
 }
 
 pub(crate) struct Addresses {
@@ -29,7 +48,7 @@ pub(crate) struct Addresses {
     taken: Mutex<Taken>,
 }
 
-/// What one write took; given back when the write fails.
+/// What one write holds: its object's from when it is stored, given back when it is not.
 #[derive(Default)]
 pub(crate) struct Reserved {
     addresses: Vec<Ipv4Addr>,
@@ -45,10 +64,10 @@ impl Addresses {
             let Ok(service) = serde_json::from_slice::<Value>(&record.value) else { continue };
             let owner = owner(&service);
             if let Some(ip) = cluster_ip(&service) {
-                taken.addresses.insert(ip, owner.clone());
+                hold(&mut taken.addresses, ip, &owner);
             }
             for port in node_ports(&service) {
-                taken.node_ports.insert(port, owner.clone());
+                hold(&mut taken.node_ports, port, &owner);
             }
         }
         Addresses { net, taken: Mutex::new(taken) }
@@ -94,19 +113,18 @@ impl Addresses {
                 ));
             }
             match taken.addresses.get(&ip) {
-                Some(holder) if *holder != owner => {
+                Some(Holder { service, .. }) if *service != owner => {
                     return Err(FieldError::invalid(
                         "spec.clusterIP",
                         &asked,
-                        format!("failed to allocate IP {ip}: provided IP is already allocated (to service {holder})"),
+                        format!("failed to allocate IP {ip}: provided IP is already allocated (to service {service})"),
                     ));
                 }
                 _ => ip,
             }
         };
-        if taken.addresses.insert(ip, owner).is_none() {
-            reserved.addresses.push(ip);
-        }
+        hold(&mut taken.addresses, ip, &owner);
+        reserved.addresses.push(ip);
         service["spec"]["clusterIP"] = json!(ip.to_string());
         service["spec"]["clusterIPs"] = json!([ip.to_string()]);
         Ok(())
@@ -148,7 +166,7 @@ impl Addresses {
                             "provided port is not in the valid range. The range of valid ports is 30000-32767",
                         ));
                     }
-                    Some(n) if taken.node_ports.get(&(n, protocol.clone())).is_some_and(|holder| *holder != owner) => {
+                    Some(n) if taken.node_ports.get(&(n, protocol.clone())).is_some_and(|holder| holder.service != owner) => {
                         return Err(FieldError::invalid(field, n, "provided port is already allocated"));
                     }
                     Some(n) => n,
@@ -160,34 +178,25 @@ impl Addresses {
                     random.or_else(|| NODE_PORTS.clone().find(free)).ok_or_else(|| FieldError::invalid(field, 0, "no node port is free"))?
                 }
             };
-            if taken.node_ports.insert((number, protocol.clone()), owner.clone()).is_none() {
-                reserved.node_ports.push((number, protocol));
-            }
+            hold(&mut taken.node_ports, (number, protocol.clone()), &owner);
+            reserved.node_ports.push((number, protocol));
             port["nodePort"] = json!(number);
         }
         Ok(())
     }
 
+    /// The write that took these stored nothing.
     pub(crate) fn give_back(&self, reserved: Reserved) {
         let mut taken = self.taken.lock();
-        for ip in reserved.addresses {
-            taken.addresses.remove(&ip);
-        }
-        for port in reserved.node_ports {
-            taken.node_ports.remove(&port);
-        }
+        reserved.addresses.iter().for_each(|ip| let_go(&mut taken.addresses, ip));
+        reserved.node_ports.iter().for_each(|port| let_go(&mut taken.node_ports, port));
     }
 
-    /// Frees what `old` held and `new` (None: deleted) does not.
-    pub(crate) fn release(&self, old: &Value, new: Option<&Value>) {
+    /// This stored version is no more: replaced by a newer one, which holds its own, or deleted.
+    pub(crate) fn release(&self, old: &Value) {
         let mut taken = self.taken.lock();
-        if let Some(ip) = cluster_ip(old).filter(|ip| new.and_then(cluster_ip) != Some(*ip)) {
-            taken.addresses.remove(&ip);
-        }
-        let kept = new.map(node_ports).unwrap_or_default();
-        for port in node_ports(old).into_iter().filter(|p| !kept.contains(p)) {
-            taken.node_ports.remove(&port);
-        }
+        cluster_ip(old).iter().for_each(|ip| let_go(&mut taken.addresses, ip));
+        node_ports(old).iter().for_each(|port| let_go(&mut taken.node_ports, port));
     }
 }
 

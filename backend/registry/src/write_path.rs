@@ -6,6 +6,7 @@ use crate::error::from_store;
 use crate::object::Object;
 use crate::options::{FieldValidation, Patch, WriteOptions};
 use crate::registry_impl::{Registry, Written};
+use crate::service_address::Reserved;
 use crate::{ownership, patching, strategy, views};
 use logic::admission::defaults;
 use serde_json::{Map, Value, json};
@@ -106,15 +107,27 @@ impl Registry {
         if self.0.store.get(&key).is_some() {
             return Err(Status::already_exists(kind, &name));
         }
-        let reserved =
-            if *kind == SERVICE { Some(self.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?) } else { None };
-        let outcome = self.commit_new(kind, namespace, key, value, ops, options).await;
-        if let Some(reserved) = reserved
-            && (outcome.is_err() || options.dry_run)
-        {
-            self.0.addresses.give_back(reserved);
+        if *kind != SERVICE {
+            return self.commit_new(kind, namespace, key, value, ops, options).await;
         }
-        outcome
+        let (registry, namespace, options) = (self.clone(), namespace.map(str::to_string), options.clone());
+        to_the_end(async move {
+            let reserved = registry.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?;
+            let outcome = registry.commit_new(kind, namespace.as_deref(), key, value, ops, &options).await;
+            registry.settle_addresses(reserved, None, &outcome, &options);
+            outcome
+        })
+        .await
+    }
+
+    /// After a service's write: either what it took or what its predecessor held is free again.
+    fn settle_addresses(&self, taken: Reserved, old: Option<&Value>, outcome: &Result<Written, Status>, options: &WriteOptions) {
+        match outcome {
+            Ok(_) if !options.dry_run => old.iter().for_each(|old| self.0.addresses.release(old)),
+            // Perhaps it was stored all the same: to keep an address too long harms less than to give it away twice.
+            Err(status) if status.code >= 500 => {}
+            _ => self.0.addresses.give_back(taken),
+        }
     }
 
     async fn commit_new(
@@ -328,17 +341,17 @@ impl Registry {
         if finished_deletion(kind, &value) {
             return self.remove_finished(kind, namespace, current, value, options).await;
         }
-        let reserved =
-            if *kind == SERVICE { Some(self.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?) } else { None };
-        let outcome = self.commit_replacement(kind, namespace, current, &old, &value, options).await;
-        if let Some(reserved) = reserved {
-            if outcome.is_err() || options.dry_run {
-                self.0.addresses.give_back(reserved);
-            } else {
-                self.0.addresses.release(&old, Some(&value));
-            }
+        if *kind != SERVICE {
+            return self.commit_replacement(kind, namespace, current, &old, &value, options).await;
         }
-        outcome
+        let (registry, namespace, current, options) = (self.clone(), namespace.map(str::to_string), current.clone(), options.clone());
+        to_the_end(async move {
+            let reserved = registry.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?;
+            let outcome = registry.commit_replacement(kind, namespace.as_deref(), &current, &old, &value, &options).await;
+            registry.settle_addresses(reserved, Some(&old), &outcome, &options);
+            outcome
+        })
+        .await
     }
 
     async fn commit_replacement(
@@ -425,6 +438,11 @@ impl Registry {
         }
         Err(Status::modified(&POD, pod))
     }
+}
+
+/// Runs a write to its end even when its caller goes away in the middle, so that it settles what it took.
+pub(crate) async fn to_the_end<T: Send + 'static>(write: impl Future<Output = Result<T, Status>> + Send + 'static) -> Result<T, Status> {
+    tokio::spawn(write).await.unwrap_or_else(|e| Err(Status::internal(format!("the write did not end: {e}"))))
 }
 
 /// Deleted, and nobody holds it any more.
