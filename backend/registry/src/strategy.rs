@@ -93,7 +93,9 @@ fn keep_service_address(new: &mut Map<String, Value>, old: &Map<String, Value>) 
     let old_ports: Vec<Value> = before["ports"].as_array().cloned().unwrap_or_default();
     if matches!(spec.get("type").and_then(Value::as_str), Some("NodePort" | "LoadBalancer")) {
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-            let same = old_ports.iter().find(|o| o["port"] == port["port"] && o["protocol"] == port["protocol"]);
+            // Defaults are filled in later.
+            let protocol = port["protocol"].as_str().unwrap_or("TCP");
+            let same = old_ports.iter().find(|o| o["port"] == port["port"] && o["protocol"] == protocol);
             if let Some(number) =
                 same.and_then(|o| o.get("nodePort")).filter(|_| port.get("nodePort").is_none_or(|n| n.is_null() || *n == json!(0)))
             {

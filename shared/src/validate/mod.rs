@@ -31,6 +31,7 @@ pub fn create(kind: &Kind, object: &Value) -> Vec<FieldError> {
 /// Every fault of a changed object.
 pub fn update(kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = create(kind, new);
+    no_new_finalizers(&new["metadata"], &old["metadata"], &mut errors);
     let immutable = |path: &str, errors: &mut Vec<FieldError>| {
         let (now, before) = (new.pointer(path), old.pointer(path));
         if before.is_some_and(|b| !b.is_null()) && now != before {
@@ -62,6 +63,21 @@ pub fn update(kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// Who is deleted is held by whom he was held before, and by nobody else.
+fn no_new_finalizers(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    if old.get("deletionTimestamp").is_none() {
+        return;
+    }
+    let of = |meta: &Value| -> Vec<Value> { meta["finalizers"].as_array().cloned().unwrap_or_default() };
+    let (before, mut added) = (of(old), of(new));
+    added.retain(|f| !before.contains(f));
+    if !added.is_empty() {
+        let names: Vec<String> = added.iter().map(Value::to_string).collect();
+        let detail = format!("no new finalizers can be added if the object is being deleted, found new finalizers {}", names.join(", "));
+        errors.push(FieldError::forbidden("metadata.finalizers", detail));
+    }
 }
 
 fn replication_controller(rc: &Value, errors: &mut Vec<FieldError>) {

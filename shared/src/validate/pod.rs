@@ -250,9 +250,6 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             }
         }
     }
-    if old["spec"].get("nodeName").is_none() && allowed.get("nodeName").is_some() {
-        allowed.as_object_mut().map(|s| s.remove("nodeName"));
-    }
     if allowed != old["spec"] {
         let detail = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
         errors.push(FieldError::forbidden("spec", detail));
@@ -319,7 +316,11 @@ mod tests {
             errors.len()
         };
         assert_eq!(check(json!({"spec": {"containers": [{"name": "c", "image": "j"}]}})), 0);
-        assert_eq!(check(json!({"spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}})), 0);
+        assert_eq!(
+            check(json!({"spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}})),
+            1,
+            "that is what a binding is for"
+        );
         assert_eq!(check(json!({"spec": {"containers": [{"name": "c", "image": "i", "command": ["x"]}]}})), 1);
     }
 }
