@@ -33,19 +33,24 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// Answers a path that `router::is_legacy` claims.
 pub async fn serve(call: Call) -> Result<Response, Status> {
     let uri = call.parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let Some(address) = address::parse(call.parts.uri.path()) else {
-        call.may_read_path()?;
-        return Ok(respond::text(StatusCode::NOT_FOUND, "404: Page Not Found"));
-    };
+    let address = address::parse(call.parts.uri.path());
     let version = match &address {
-        Address::Objects(target) => target.version,
+        Some(Address::Objects(target)) => target.version,
         _ => Version::V1Beta1,
     };
     let answer = match address {
-        Address::OsapiVersions => call.may_read_path().map(|()| docs::osapi_versions()),
-        Address::Root(version) => call.may_read_path().map(|()| docs::root(version)),
-        // Nothing in it depends on anybody.
+        Some(address) => serve_address(call, address).await,
+        None => call.may_read_path().map(|()| respond::text(StatusCode::NOT_FOUND, "404: Page Not Found")),
+    };
+    answer.or_else(|error| Ok(failure(&error, version, &uri)))
+}
+
+async fn serve_address(call: Call, address: Address) -> Result<Response, Status> {
+    match address {
+        // Nothing in these depends on anybody.
+        Address::OsapiVersions => Ok(docs::osapi_versions()),
         Address::Swagger(path) => Ok(docs::swagger(&path)),
+        Address::Root(version) => call.may_read_path().map(|()| docs::root(version)),
         Address::Container(target) => through::container(call, target).await,
         Address::Through(target) => through::serve(call, target).await,
         Address::Policy { bindings, name } => policy::serve(&call, bindings, name.as_deref()),
@@ -53,8 +58,7 @@ pub async fn serve(call: Call) -> Result<Response, Status> {
         Address::Process => osapi::process(call).await,
         Address::Absent { kind, name, watch } => osapi::absent(&call, kind, name.as_deref(), watch),
         Address::Objects(target) => serve_objects(call, target).await,
-    };
-    answer.or_else(|error| Ok(failure(&error, version, &uri)))
+    }
 }
 
 fn resource(kind: &'static Kind, namespace: Option<String>, name: Option<String>) -> Resource {
