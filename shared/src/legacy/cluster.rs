@@ -23,6 +23,7 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut
                 }
             }
             out["spec"] = spec;
+            remember(out, UNNAMED_IS_NOTHING, "true".into());
         }
         "ResourceQuota" => {
             let spec = take(object, "spec").unwrap_or_default();
@@ -75,6 +76,9 @@ fn event_to_v1(object: &mut Object, version: Version, out: &mut Value) {
         std::mem::take(object).into_iter().filter(|(k, v)| !matches!(k.as_str(), "kind" | "apiVersion" | "status") && !v.is_null())
     {
         out[name] = value;
+    }
+    if let Some(kind) = out.pointer_mut("/involvedObject/kind").filter(|k| **k == "Minion") {
+        *kind = json!("Node");
     }
 }
 
@@ -163,6 +167,11 @@ fn condition(c: &Value) -> Value {
 
 fn event_from_v1(value: &Value, version: Version, out: &mut Object) {
     copy(value, &["involvedObject", "reason", "message", "firstTimestamp", "lastTimestamp", "count"], out);
+    if version.flat()
+        && let Some(about) = out.get_mut("involvedObject").filter(|o| o["kind"] == "Node")
+    {
+        about["kind"] = json!("Minion");
+    }
     if version.flat() {
         out.insert("source".into(), json!(value["source"]["component"].as_str().unwrap_or_default()));
         if let Some(host) = value["source"]["host"].as_str() {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 /// A service that did not say its container port: the pod's own port is meant.
 pub const IMPLICIT_TARGET: &str = "pilothouse.io/implicit-target-port";
 
-/// A quota under which a container that names no amount uses none; today such a container is refused.
+/// A quota or limit under which a container that names no amount uses none; today such a container is refused.
 pub const UNNAMED_IS_NOTHING: &str = "pilothouse.io/unnamed-is-nothing";
 
 /// An API version of 2015.

@@ -1,11 +1,20 @@
 //! LimitRange: what a container gets when it asks for nothing, and how little or much it may ask for.
 use serde_json::{Value, json};
+use shared::legacy::UNNAMED_IS_NOTHING;
 use shared::meta::StringMap;
 use shared::objects::quota::{LimitRange, LimitRangeItem};
 use shared::quantity::Quantity;
 
-/// Fills requests and limits that containers leave out.
+/// Fills requests and limits that containers leave out. Who names a limit only requests as much, before any range is asked.
 pub fn fill(pod: &mut Value, ranges: &[LimitRange]) {
+    for list in ["containers", "initContainers"] {
+        for c in pod.pointer_mut(&format!("/spec/{list}")).and_then(Value::as_array_mut).into_iter().flatten() {
+            let limits: StringMap = serde_json::from_value(c["resources"]["limits"].clone()).unwrap_or_default();
+            if !limits.is_empty() {
+                fill_one(c, "requests", &limits);
+            }
+        }
+    }
     for item in ranges.iter().flat_map(|r| &r.spec.limits).filter(|i| i.type_ == "Container") {
         for list in ["containers", "initContainers"] {
             let Some(containers) = pod.pointer_mut(&format!("/spec/{list}")).and_then(Value::as_array_mut) else { continue };
@@ -32,10 +41,12 @@ fn fill_one(container: &mut Value, member: &str, amounts: &StringMap) {
 pub fn check(pod: &Value, ranges: &[LimitRange]) -> Vec<String> {
     let mut errors = Vec::new();
     let containers = || ["containers", "initContainers"].into_iter().flat_map(|l| pod["spec"][l].as_array().into_iter().flatten());
-    for item in ranges.iter().flat_map(|r| &r.spec.limits) {
+    for (range, item) in ranges.iter().flat_map(|r| r.spec.limits.iter().map(move |item| (r, item))) {
+        // In the forms of 2015 who named no limit broke none.
+        let unnamed_passes = range.metadata.annotations.contains_key(UNNAMED_IS_NOTHING);
         match item.type_.as_str() {
-            "Container" => containers().for_each(|c| check_one(&c["resources"], item, &mut errors)),
-            "Pod" => check_one(&sum(pod), item, &mut errors),
+            "Container" => containers().for_each(|c| check_one(&c["resources"], item, unnamed_passes, &mut errors)),
+            "Pod" => check_one(&sum(pod), item, unnamed_passes, &mut errors),
             _ => {}
         }
     }
@@ -50,7 +61,7 @@ fn amount(resources: &Value, member: &str, name: &str) -> Option<Quantity> {
     }
 }
 
-fn check_one(resources: &Value, item: &LimitRangeItem, errors: &mut Vec<String>) {
+fn check_one(resources: &Value, item: &LimitRangeItem, unnamed_passes: bool, errors: &mut Vec<String>) {
     let kind = &item.type_;
     for (name, min) in parsed(&item.min) {
         match (amount(resources, "requests", name), amount(resources, "limits", name)) {
@@ -63,6 +74,7 @@ fn check_one(resources: &Value, item: &LimitRangeItem, errors: &mut Vec<String>)
     for (name, max) in parsed(&item.max) {
         match (amount(resources, "limits", name), amount(resources, "requests", name)) {
             (Some(l), _) if l > max => errors.push(format!("maximum {name} usage per {kind} is {max}, but limit is {l}")),
+            (None, None) if unnamed_passes => {}
             (None, _) => errors.push(format!("maximum {name} usage per {kind} is {max}.  No limit is specified")),
             (_, Some(r)) if r > max => errors.push(format!("maximum {name} usage per {kind} is {max}, but request is {r}")),
             _ => {}
@@ -106,6 +118,20 @@ mod tests {
 
     fn range(item: Value) -> Vec<LimitRange> {
         vec![serde_json::from_value(json!({"spec": {"limits": [item]}})).unwrap()]
+    }
+
+    #[test]
+    fn a_limit_is_a_request_too_and_the_era_let_pass_who_named_none() {
+        let item = json!({"type": "Pod", "max": {"cpu": "2"}, "min": {"cpu": "100m"}});
+        let mut pod = json!({"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "1"}}}]}});
+        fill(&mut pod, &range(item));
+        assert_eq!(pod["spec"]["containers"][0]["resources"]["requests"], json!({"cpu": "1"}));
+        let none = json!({"spec": {"containers": [{"name": "c"}]}});
+        let max = json!({"type": "Pod", "max": {"cpu": "2"}});
+        assert_eq!(check(&none, &range(max.clone())).len(), 1);
+        let metadata = json!({"annotations": {UNNAMED_IS_NOTHING: "true"}});
+        let old: LimitRange = serde_json::from_value(json!({"metadata": metadata, "spec": {"limits": [max]}})).unwrap();
+        assert!(check(&none, &[old]).is_empty());
     }
 
     #[test]
