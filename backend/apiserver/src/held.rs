@@ -1,4 +1,4 @@
-//! Takes in what is left of a request's body before its answer is sent: some clients over HTTP/2 lose an answer that comes first.
+//! Takes in what is left of a request's body before its answer is sent: clients that still send lose an answer that comes first.
 use axum::body::{Bytes, HttpBody};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A longer rest is not waited for: that client learns early that it sends in vain.
-const REST_BYTES_MAX: usize = 64 * 1024;
+const REST_BYTES_MAX: usize = 16 * 1024 * 1024;
 const REST_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A body that its handler reads, and that is still there when the handler is done.

@@ -50,7 +50,15 @@ pub async fn answer(app: Arc<App>, peer: Arc<Peer>, request: Request<Incoming>) 
 }
 
 async fn handle(app: Arc<App>, peer: Arc<Peer>, route: Route, request: Request<Incoming>) -> Result<Response, Status> {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let (parts, body) = request.into_parts();
+    let held = Held::new(body);
+    let outcome = in_turn(app, peer, route, parts, Body::new(held.clone())).await;
+    held.drain().await;
+    outcome
+}
+
+async fn in_turn(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, body: Body) -> Result<Response, Status> {
+    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|n| n > BODY_BYTES_MAX as u64) {
         return Err(too_large());
     }
@@ -58,11 +66,7 @@ async fn handle(app: Arc<App>, peer: Arc<Peer>, route: Route, request: Request<I
         Ok(permit) => permit,
         Err(_) => tokio::time::timeout(TURN_DEADLINE, app.in_flight.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)?,
     };
-    let (parts, body) = request.into_parts();
-    let held = Held::new(body);
-    let outcome = dispatch(app.clone(), peer, route, parts, Body::new(held.clone())).await;
-    held.drain().await;
-    outcome
+    dispatch(app.clone(), peer, route, parts, body).await
 }
 
 async fn dispatch(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, body: Body) -> Result<Response, Status> {
