@@ -8,6 +8,8 @@ pub mod files;
 pub mod http;
 pub mod output;
 pub mod resources;
+pub mod socket;
+pub mod terminal;
 pub mod tls;
 pub mod watch;
 

@@ -1,5 +1,8 @@
 //! The words and flags of the client, and nothing of what they do.
 use super::super::config::Overrides;
+use super::forward::ForwardArgs;
+use super::logs::LogArgs;
+use super::stream::{AttachArgs, ExecArgs, RshArgs};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -99,6 +102,14 @@ pub(super) enum Command {
     Log(LogArgs),
     #[command(hide = true)]
     Logs(LogArgs),
+    /// Run a command in a container: exec POD -- COMMAND
+    Exec(ExecArgs),
+    /// Open a shell in a container
+    Rsh(RshArgs),
+    /// Connect to what runs in a container
+    Attach(AttachArgs),
+    /// Lead local ports to ports of a pod
+    PortForward(ForwardArgs),
     /// Set or remove (KEY-) labels
     Label(LabelArgs),
     /// Set or remove (KEY-) annotations
@@ -174,14 +185,14 @@ pub(super) struct CreateArgs {
 #[derive(Args, Debug)]
 pub(super) struct Words {
     /// RESOURCE NAME…, RESOURCE/NAME…
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "RESOURCE")]
     pub(super) words: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct GetArgs {
     /// RESOURCE[,RESOURCE…] [NAME…] or RESOURCE/NAME…
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "RESOURCE")]
     pub(super) words: Vec<String>,
     /// json, yaml, wide, name, template, templatefile, go-template=…, jsonpath=…, custom-columns=…
     #[arg(short, long, default_value = "")]
@@ -238,25 +249,9 @@ pub(super) struct DeleteArgs {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct LogArgs {
-    pub(super) pod: String,
-    pub(super) container: Option<String>,
-    #[arg(short, long)]
-    pub(super) follow: bool,
-    #[arg(short = 'c', long = "container")]
-    pub(super) container_flag: Option<String>,
-    #[arg(long)]
-    pub(super) previous: bool,
-    #[arg(long)]
-    pub(super) tail: Option<u64>,
-    #[arg(long)]
-    pub(super) timestamps: bool,
-}
-
-#[derive(Args, Debug)]
 pub(super) struct LabelArgs {
     /// RESOURCE NAME KEY=VALUE… KEY-…
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "RESOURCE")]
     pub(super) words: Vec<String>,
     /// Replace values that are set already
     #[arg(long)]
@@ -268,7 +263,7 @@ pub(super) struct ScaleArgs {
     #[arg(long)]
     pub(super) replicas: u32,
     /// RESOURCE NAME or RESOURCE/NAME
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "RESOURCE")]
     pub(super) words: Vec<String>,
 }
 

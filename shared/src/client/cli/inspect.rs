@@ -1,5 +1,5 @@
 //! Commands that look: describe, logs, versions, kinds.
-use super::args::{Cli, LogArgs};
+use super::args::Cli;
 use super::print;
 use crate::client::http::{Client, with_query};
 use crate::client::output::describe::{Related, describe as text_of};
@@ -49,30 +49,6 @@ pub(super) async fn describe(client: &Client, words: &[String]) -> Result<()> {
             _ => {}
         }
         print(&text_of(named.kind, &object, &related))?;
-    }
-    Ok(())
-}
-
-pub(super) async fn logs(client: &Client, args: LogArgs) -> Result<()> {
-    let container = args.container.or(args.container_flag);
-    let tail = args.tail.map(|n| n.to_string());
-    let mut pairs: Vec<(&str, &str)> = Vec::new();
-    for (set, name) in [(args.follow, "follow"), (args.previous, "previous"), (args.timestamps, "timestamps")] {
-        if set {
-            pairs.push((name, "true"));
-        }
-    }
-    if let Some(container) = &container {
-        pairs.push(("container", container));
-    }
-    if let Some(tail) = &tail {
-        pairs.push(("tailLines", tail));
-    }
-    let pod = args.pod.trim_start_matches("pod/").trim_start_matches("pods/");
-    let path = format!("{}/log", resources::path(&POD, &client.target.namespace, pod));
-    let mut response = client.stream(&with_query(&path, &pairs)).await?;
-    while let Some(chunk) = response.chunk().await.map_err(|e| ClientError::Transport(format!("the log broke off: {e}")))? {
-        print(&String::from_utf8_lossy(&chunk))?;
     }
     Ok(())
 }

@@ -1,8 +1,13 @@
 //! The command tree of `osc`, `openshift cli` and `openshift ex`: flags first, then one file a family of verbs.
 mod args;
+mod forward;
 mod get;
 mod inspect;
+mod logs;
+mod pods;
 mod projects;
+mod stream;
+mod usage;
 mod write;
 
 use super::http::Client;
@@ -25,8 +30,12 @@ fn finish<T, F: Future<Output = Result<()>>>(parsed: std::result::Result<T, clap
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+            let Some(line) = usage::line(&error) else {
+                let _ = print(&error.to_string());
+                return ExitCode::SUCCESS;
+            };
+            eprintln!("Error: {line}");
+            return ExitCode::FAILURE;
         }
     };
     // One thread is enough for one conversation, and starts fastest.
@@ -66,7 +75,11 @@ async fn osc(cli: Cli) -> Result<()> {
         Command::Delete(a) => write::delete(&connect()?, a).await,
         Command::Patch(a) => write::patch(&connect()?, a).await,
         Command::Describe(a) => inspect::describe(&connect()?, &a.words).await,
-        Command::Log(a) | Command::Logs(a) => inspect::logs(&connect()?, a).await,
+        Command::Log(a) | Command::Logs(a) => logs::run(&connect()?, a).await,
+        Command::Exec(a) => stream::exec(&connect()?, a).await,
+        Command::Rsh(a) => stream::rsh(&connect()?, a).await,
+        Command::Attach(a) => stream::attach(&connect()?, a).await,
+        Command::PortForward(a) => forward::run(&connect()?, a).await,
         Command::Label(a) => write::label(&connect()?, a, "labels").await,
         Command::Annotate(a) => write::label(&connect()?, a, "annotations").await,
         Command::Resize(a) | Command::Scale(a) => write::scale(&connect()?, a).await,
