@@ -10,7 +10,7 @@ use crate::service_address::Reserved;
 use crate::{ownership, patching, strategy, views};
 use logic::admission::defaults;
 use serde_json::{Map, Value, json};
-use shared::kinds::{Kind, NAMESPACE, POD, SERVICE, Storage};
+use shared::kinds::{Kind, NAMESPACE, POD, PROJECT, ROLE_BINDING, SERVICE, Storage};
 use shared::objects::rbac::{PolicyRule, RoleBinding};
 use shared::status::Status;
 use shared::validate;
@@ -52,7 +52,24 @@ impl Registry {
     ) -> Result<Written, Status> {
         let base = views::to_base(kind, body);
         let written = self.create_stored(caller, views::base(kind), namespace, base, options).await.map_err(|s| renamed(s, kind))?;
+        if *kind == PROJECT && !options.dry_run {
+            self.give_to_its_maker(caller, written.object.name()).await?;
+        }
         Ok(Written { object: views::show(kind, &written.object), warnings: written.warnings })
+    }
+
+    /// Whoever makes a project and could do nothing in it becomes its admin; cluster administrators need no binding.
+    async fn give_to_its_maker(&self, caller: &Caller, project: &str) -> Result<(), Status> {
+        if self.allow(caller, "create", &ROLE_BINDING, Some(project), "", "").is_ok() {
+            return Ok(());
+        }
+        let group = ROLE_BINDING.group;
+        let body = json!({"kind": ROLE_BINDING.kind, "apiVersion": ROLE_BINDING.api_version(), "metadata": {"name": "admin"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": caller.0.name}]});
+        let body = object_of(&ROLE_BINDING, body)?;
+        let maker = Caller::system("project-maker");
+        self.create_stored(&maker, &ROLE_BINDING, Some(project), body, &WriteOptions::default()).await.map(|_| ())
     }
 
     async fn create_stored(
