@@ -4,7 +4,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: run build setup test unit e2e check bench clean-cluster
+.PHONY: run build console setup test unit e2e check bench clean-cluster
 
 run: setup build
 	$(BIN)/openshift start $(ARGS)
@@ -12,15 +12,22 @@ run: setup build
 setup:
 	@scripts/setup.sh
 
-build:
+build: console
 	$(CARGO) build --release --workspace --all-features
 	@ln -sf openshift $(BIN)/osc
+
+# The web console: built for browsers in a workspace of its own, then embedded in the server.
+CONSOLE := $(or $(CARGO_TARGET_DIR),target)/console
+console:
+	$(CARGO) build --release --locked --manifest-path tools/console-build/Cargo.toml --target-dir $(CONSOLE)
+	$(CONSOLE)/release/console-build . $(CONSOLE)
 
 test: setup check unit e2e
 
 # Everything that needs no engine; the kernel's rules are tested in network namespaces of their own.
-unit:
+unit: console
 	$(CARGO) test --release --workspace --all-features
+	$(CARGO) test --release --locked --manifest-path frontend/Cargo.toml --target-dir $(CONSOLE)
 
 # Whole clusters on the real engine: the tutorial, word for word, and what else pods are promised.
 e2e: build
@@ -30,6 +37,8 @@ e2e: build
 # Format, lints, and the rules of tests/tidy.rs.
 check:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path frontend/Cargo.toml --check
+	$(CARGO) fmt --manifest-path tools/console-build/Cargo.toml --check
 	$(CARGO) clippy --release --workspace --all-features --all-targets -- -D warnings
 	$(CARGO) test --release --workspace --all-features --test tidy
 

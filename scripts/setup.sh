@@ -25,6 +25,13 @@ if ! command -v cargo >/dev/null && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
 fi
 
+# The console runs in browsers; the toolchain comes by rust-toolchain.toml, an older one may lack the target.
+export PATH="$HOME/.cargo/bin:$PATH"
+if command -v rustup >/dev/null && ! rustup target list --installed | grep -q wasm32-unknown-unknown; then
+  echo "adding the WASM target"
+  rustup target add wasm32-unknown-unknown
+fi
+
 if ! docker version >/dev/null 2>&1; then
   echo "starting Docker"
   if [ -d /run/systemd/system ]; then

@@ -137,7 +137,7 @@ async fn serve(
         let result = if done.load(Ordering::Acquire) { Ok(()) } else { Err("the cluster's first objects are being made".to_string()) };
         vec![Check { name: "bootstrap".into(), result }]
     });
-    let parts = Parts { registry: registry.clone(), streams: streams.clone(), readiness, console: None };
+    let parts = Parts { registry: registry.clone(), streams: streams.clone(), readiness, console: Some(apiserver::console::router()) };
     Server::bind(server, parts).await.map_err(|e| format!("the API server cannot start: {e}"))
 }
 

@@ -70,7 +70,9 @@ async fn in_turn(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, bod
 }
 
 async fn dispatch(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, body: Body) -> Result<Response, Status> {
-    let console_page = peer.port == Port::Console && matches!(route, Route::Unknown | Route::Root);
+    // On the console's port people log in on the console's page; POST is for both.
+    let page = matches!(route, Route::Unknown | Route::Root) || matches!(route, Route::Login) && parts.method == Method::GET;
+    let console_page = peer.port == Port::Console && page && app.console.is_some();
     if console_page && let Some(console) = app.console.clone() {
         return Ok(tower::ServiceExt::oneshot(console, Request::from_parts(parts, body)).await.unwrap_or_else(|e| match e {}));
     }

@@ -3,6 +3,7 @@ pub mod app;
 pub mod authn;
 pub mod body;
 pub mod ca;
+pub mod console;
 pub mod error;
 pub mod handlers;
 mod held;

@@ -1,0 +1,104 @@
+//! A table of any number of rows: sorted, filtered, and only the rows in sight are in the page.
+use crate::components::status::Status;
+use crate::model::rows::{Order, Row, titles};
+use leptos::html;
+use leptos::prelude::*;
+use shared::kinds::Kind;
+
+/// As `--row` of the style sheet.
+const ROW_PIXELS: usize = 40;
+/// Rows drawn beyond the edge of the window.
+const MARGIN_ROWS: usize = 10;
+/// Below this all rows are drawn: tables grow with their content.
+const ALL_ROWS_MAX: usize = 150;
+/// Rows in the window of a long table.
+const WINDOW_ROWS: usize = 40;
+
+#[component]
+pub fn Table(
+    kind: &'static Kind,
+    rows: Memo<Vec<Row>>,
+    order: RwSignal<Order>,
+    /// Where a row's name leads.
+    href: Callback<String, String>,
+) -> impl IntoView {
+    let top = RwSignal::new(0_usize);
+    let node: NodeRef<html::Div> = NodeRef::new();
+    let on_scroll = move |_| {
+        if let Some(window) = node.get_untracked() {
+            let first = usize::try_from(window.scroll_top()).unwrap_or(0) / ROW_PIXELS;
+            // In steps, so that most scrolling changes nothing here.
+            let step = first / MARGIN_ROWS * MARGIN_ROWS;
+            if top.get_untracked() != step {
+                top.set(step);
+            }
+        }
+    };
+    let count = Memo::new(move |_| rows.with(Vec::len));
+    let span = Memo::new(move |_| {
+        let count = count.get();
+        if count <= ALL_ROWS_MAX {
+            return (0, count);
+        }
+        let first = top.get().saturating_sub(MARGIN_ROWS).min(count);
+        (first, (first + WINDOW_ROWS + 2 * MARGIN_ROWS).min(count))
+    });
+    let shown = move || {
+        let (from, to) = span.get();
+        rows.with(|r| r[from.min(r.len())..to.min(r.len())].to_vec())
+    };
+    let space = |rows: usize| format!("{}px", rows * ROW_PIXELS);
+    let headings = titles(kind);
+    let width = headings.len();
+    view! {
+        <div class="table-window" class:long={move || count.get() > ALL_ROWS_MAX} node_ref=node on:scroll=on_scroll tabindex="0" role="region" aria-label="Table">
+            <table aria-rowcount=move || (count.get() + 1).to_string()>
+                <thead>
+                    <tr>{headings.iter().enumerate().map(|(i, title)| heading(i, title, order)).collect_view()}</tr>
+                </thead>
+                <tbody>
+                    <tr class="space" aria-hidden="true" hidden=move || span.get().0 == 0><td colspan=width.to_string() style:height=move || space(span.get().0)></td></tr>
+                    <For each=shown key=Row::clone_key let:row>{line(row, &headings, href)}</For>
+                    <tr class="space" aria-hidden="true" hidden={move || span.get().1 >= count.get()}>
+                        <td colspan=width.to_string() style:height=move || space(count.get().saturating_sub(span.get().1))></td>
+                    </tr>
+                </tbody>
+            </table>
+        </div>
+    }
+}
+
+fn heading(column: usize, title: &'static str, order: RwSignal<Order>) -> impl IntoView {
+    let sort = move || match order.get() {
+        o if o.column != column => "none",
+        o if o.reversed => "descending",
+        _ => "ascending",
+    };
+    let sign = move || match sort() {
+        "ascending" => "↑",
+        "descending" => "↓",
+        _ => "",
+    };
+    view! {
+        <th scope="col" aria-sort=sort>
+            <button type="button" class="sort" on:click=move |_| order.update(|o| *o = o.clicked(column))>
+                {title}<span aria-hidden="true">{sign}</span>
+            </button>
+        </th>
+    }
+}
+
+fn line(row: Row, headings: &[&'static str], href: Callback<String, String>) -> impl IntoView + use<> {
+    let link = href.run(row.name.clone());
+    let cells = row.cells.into_iter().zip(headings.to_vec()).map(|(cell, title)| {
+        if title == "Name" {
+            return view! { <th scope="row" data-title=title><a href=link.clone() title=cell.text.clone()>{cell.text.clone()}</a></th> }
+                .into_any();
+        }
+        match cell.tone {
+            Some(tone) => view! { <td data-title=title><Status text=cell.text tone /></td> }.into_any(),
+            None => view! { <td data-title=title title=cell.text.clone()>{cell.text.clone()}</td> }.into_any(),
+        }
+    });
+    view! { <tr>{cells.collect_view()}</tr> }
+}

@@ -1,0 +1,55 @@
+//! All objects of one kind in a project or the cluster, live.
+use crate::components::notice::Liveness;
+use crate::components::table::Table;
+use crate::model::route::{Route, Tab, kind_title};
+use crate::model::rows::{Filter, Order, Row, row};
+use crate::state::live::{Clock, Live, State};
+use leptos::prelude::*;
+use shared::kinds::Kind;
+
+#[component]
+pub fn ListPage(project: Option<String>, kind: &'static Kind) -> impl IntoView {
+    let live = Live::watch(kind.collection_path(project.as_deref()), String::new());
+    let filter = RwSignal::new(String::new());
+    let order = RwSignal::new(Order::default());
+    let clock: Clock = expect_context();
+    let rows = Memo::new(move |_| {
+        let filter = Filter::parse(&filter.get());
+        let now = clock.0.get();
+        let mut rows: Vec<Row> = live
+            .objects
+            .with(|all| all.values().map(|o| (o, row(kind, o, now))).filter(|(o, r)| filter.accepts(o, r)).map(|(_, r)| r).collect());
+        order.get().sort(&mut rows);
+        rows
+    });
+    let of = project.clone();
+    let href = Callback::new(move |name: String| Route::Object { project: of.clone(), kind, name, tab: Tab::Details }.path());
+    let nothing = move || live.state.get() == State::Live && rows.with(Vec::is_empty);
+    let total = move || live.objects.with(|o| o.len());
+    let count = move || {
+        let (shown, all) = (rows.with(Vec::len), total());
+        if shown == all { all.to_string() } else { format!("{shown} of {all}") }
+    };
+    let create = project.clone().map(|project| Route::Create { project }.path());
+    let create_again = create.clone();
+    let title = kind_title(kind);
+    let many = title.to_lowercase();
+    view! {
+        <header class="page">
+            <h1>{title}<span class="count" role="status">{count}</span></h1>
+            <Liveness live />
+            <input type="search" class="search" placeholder="Filter: words, or app=web" aria-label="Filter by words or labels" bind:value=filter />
+            {create.map(|href| view! { <a class="button" href=href>"Create"</a> })}
+        </header>
+        <Show when=move || !rows.with(Vec::is_empty)><Table kind rows order href /></Show>
+        <Show when=nothing>
+            <section class="empty">
+                <h2>{
+                    let many = many.clone();
+                    move || if total() == 0 { format!("No {many} here yet") } else { format!("No {many} match the filter") }
+                }</h2>
+                {create_again.clone().map(|href| view! { <p>"Paste JSON or YAML on the "<a href=href>"Create"</a>" page, or use "<code>"osc create -f FILE"</code>"."</p> })}
+            </section>
+        </Show>
+    }
+}
