@@ -54,7 +54,6 @@ pub(crate) fn prepare_update(kind: &Kind, new: &mut Map<String, Value>, old: &Ma
     if kind.kind == "Namespace" {
         new.insert("spec".into(), old.get("spec").cloned().unwrap_or_default());
     }
-    count_generation(kind, new, old);
 }
 
 /// An update of /status changes the status and nothing else (but metadata such as labels stays as it was).
@@ -105,10 +104,9 @@ fn keep_service_address(new: &mut Map<String, Value>, old: &Map<String, Value>) 
     }
 }
 
-fn count_generation(kind: &Kind, new: &mut Map<String, Value>, old: &Map<String, Value>) {
-    if !kind.has_generation {
-        return;
-    }
+/// Compares objects that have their defaults, so that to leave one out is no change.
+pub(crate) fn count_generation(kind: &Kind, new: &mut Value, old: &Value) {
+    let (Some(new), Some(old)) = (new.as_object_mut().filter(|_| kind.has_generation), old.as_object()) else { return };
     let changed = new.iter().filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status")).any(|(k, v)| old.get(k) != Some(v));
     let before = old.get("metadata").and_then(|m| m.get("generation")).and_then(Value::as_i64).unwrap_or(1);
     if let Some(Value::Object(metadata)) = new.get_mut("metadata") {

@@ -347,6 +347,9 @@ impl Registry {
             defaults::apply(kind, &mut value);
         }
         let old = Value::Object(old);
+        if subresource.is_empty() {
+            strategy::count_generation(kind, &mut value, &old);
+        }
         ownership::note(kind, Some(&old), &mut value, subresource, options);
         if without_revision(&value) == without_revision(&old) {
             return Ok(Written { object: current.clone(), warnings: Vec::new() });
