@@ -80,12 +80,16 @@ impl Fanout {
     }
 
     async fn run(self, mut from: Revision) {
-        while let Ok(mut watch) = self.store.watch(from) {
-            let why = loop {
-                match watch.next().await {
-                    Ok(events) => self.hand_out(&events, watch.revision()),
-                    Err(why) => break why,
-                }
+        loop {
+            let why = match self.store.watch(from) {
+                Ok(mut watch) => loop {
+                    match watch.next().await {
+                        Ok(events) => self.hand_out(&events, watch.revision()),
+                        Err(why) => break why,
+                    }
+                },
+                // Enough was written since we asked where to begin that history begins later by now, or the store has ended.
+                Err(why) => why,
             };
             // Dropping the queues ends every watch: with the store, or because history was shorter than our delay.
             let mut table = self.table.lock();
