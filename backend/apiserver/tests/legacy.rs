@@ -135,6 +135,26 @@ async fn the_old_api_lets_nobody_do_more_than_his_roles() {
     assert!(code == 201 && text.contains("\"allowed\": true"), "{text}");
 }
 
+#[tokio::test]
+async fn pods_are_placed_by_the_bindings_of_each_version() {
+    let c = Cluster::start().await;
+    let flat = |version: &str| json!({"kind": "Binding", "apiVersion": version, "podID": "v", "host": "n1"});
+    let of_pod = json!({"kind": "Binding", "apiVersion": "v1beta3", "metadata": {"name": "v"}, "target": {"kind": "Minion", "name": "n1"}});
+    for (path, binding) in [
+        ("/api/v1beta1/bindings?namespace=default", flat("v1beta1")),
+        ("/api/v1beta2/bindings?namespace=default", flat("v1beta2")),
+        ("/api/v1beta3/namespaces/default/bindings", of_pod.clone()),
+        ("/api/v1beta3/namespaces/default/pods/v/binding", of_pod),
+    ] {
+        let pod = json!({"kind": "Pod", "apiVersion": "v1beta1", "id": "v", "desiredState": {"manifest": {"containers": [{"name": "c", "image": "i"}]}}});
+        assert_eq!(c.post("/api/v1beta1/pods?namespace=default", pod).await.0, 201);
+        let (code, bound) = c.post(path, binding).await;
+        assert_eq!((code, &bound["kind"], &bound["status"]), (201, &json!("Status"), &json!("Success")), "{path} {bound}");
+        assert_eq!(c.get("/api/v1beta1/pods/v?namespace=default").await.1["currentState"]["host"], "n1", "{path}");
+        answer(c.admin.delete(c.url("/api/v1beta1/pods/v?namespace=default"))).await;
+    }
+}
+
 /// Objects with much that the era had no words for.
 fn of_today() -> Vec<(&'static str, &'static str, Value)> {
     let probe = json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTPS"}, "periodSeconds": 3, "failureThreshold": 7});
@@ -190,6 +210,32 @@ fn of_today() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
+/// Go stopped reading an object at the first member of another type than it expected.
+fn decodes(member: &str, value: &Value, whole: &Value) {
+    let texts = ["id", "uid", "selfLink", "namespace", "name", "image", "imagePullPolicy", "protocol", "portalIP", "sessionAffinity"];
+    let more_texts = ["dnsPolicy", "terminationMessagePath", "key", "value", "mountPath", "path", "kind", "apiVersion", "version", "type"];
+    let numbers = ["hostPort", "restartCount", "replicas", "initialDelaySeconds", "timeoutSeconds"];
+    let lists = ["containers", "volumes", "env", "volumeMounts", "ports", "endpoints", "command", "add", "drop"];
+    let fits = match member {
+        _ if value.is_null() => true,
+        _ if texts.contains(&member) || more_texts.contains(&member) => value.is_string(),
+        // Amounts, and ports that may be named, were numbers or texts.
+        "cpu" | "memory" | "containerPort" => value.is_i64() || value.is_u64() || value.is_string(),
+        _ if numbers.contains(&member) => value.is_i64() || value.is_u64(),
+        _ if lists.contains(&member) => value.is_array(),
+        "labels" | "annotations" | "selector" | "replicaSelector" | "nodeSelector" | "data" => {
+            value.as_object().is_some_and(|m| m.values().all(Value::is_string))
+        }
+        _ => true,
+    };
+    assert!(fits, "{member} in {whole}");
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, v)| decodes(name, v, whole)),
+        Value::Array(list) => list.iter().for_each(|v| decodes("", v, whole)),
+        _ => {}
+    }
+}
+
 #[tokio::test]
 async fn what_the_old_forms_cannot_say_survives_a_get_and_a_put() {
     let c = Cluster::start().await;
@@ -212,6 +258,7 @@ async fn what_the_old_forms_cannot_say_survives_a_get_and_a_put() {
                 _ => format!("/api/{version}/{word}/{name}?namespace=default"),
             };
             let (_, mut old) = c.get(&url).await;
+            decodes("", &old, &old);
             // The client of 2015 knows one port.
             old.as_object_mut().unwrap().remove("ports");
             old["spec"].as_object_mut().map(|s| s.remove("ports"));

@@ -8,7 +8,11 @@ pub(super) fn to_v1(object: &mut Object, kind: &str, version: Version, out: &mut
         "Node" => node_to_v1(object, version, out),
         "Event" => event_to_v1(object, version, out),
         "Binding" => {
-            out["target"] = json!({"kind": "Node", "name": object.get("host").cloned().unwrap_or_default()});
+            let host = take(object, "host").unwrap_or_default();
+            out["target"] = take(object, "target").unwrap_or_else(|| json!({"kind": "Node", "name": host}));
+            if let Some(kind) = out.pointer_mut("/target/kind").filter(|k| **k == "Minion") {
+                *kind = json!("Node");
+            }
             if let Some(pod) = take(object, "podID") {
                 out["metadata"]["name"] = pod;
             }
