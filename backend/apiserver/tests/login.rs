@@ -108,17 +108,29 @@ async fn acting_as_somebody_else_needs_the_right_to() {
 #[tokio::test]
 async fn who_makes_a_project_is_its_admin() {
     let c = Cluster::start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = |name: &str, verb: &str, group: &str, resource: &str| {
+        json!({"kind": "ClusterRole", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name},
+            "rules": [{"verbs": [verb], "apiGroups": [group], "resources": [resource]}]})
+    };
+    for role in [role("self-provisioner", "create", "project.openshift.io", "projects"), role("admin", "*", "", "pods")] {
+        assert_eq!(c.post(&format!("{rbac}/clusterroles"), role).await.0, 201);
+    }
+    let binding = json!({"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "self-provisioner"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "self-provisioner"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}]});
+    assert_eq!(c.post(&format!("{rbac}/clusterrolebindings"), binding).await.0, 201);
     let login = c.nobody.post(c.url("/login")).json(&json!({"username": "maker", "password": "x"})).send().await.unwrap();
     let token = login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_string();
     let project = json!({"kind": "Project", "apiVersion": "project.openshift.io/v1", "metadata": {"name": "mine"}});
     let made = c.nobody.post(c.url("/apis/project.openshift.io/v1/projects")).bearer_auth(&token).json(&project);
     assert_eq!(answer(made).await.0, 201);
-    let bindings = c.get("/apis/rbac.authorization.k8s.io/v1/namespaces/mine/rolebindings/admin").await.1;
+    let bindings = c.get(&format!("{rbac}/namespaces/mine/rolebindings/admin")).await.1;
     assert_eq!(bindings["subjects"][0]["name"], "anypassword:maker", "{bindings}");
     assert_eq!(answer(c.nobody.get(c.url("/api/v1/namespaces/mine/pods")).bearer_auth(&token)).await.0, 200);
     assert_eq!(answer(c.nobody.get(c.url("/api/v1/namespaces/default/pods")).bearer_auth(&token)).await.0, 403);
     let project = json!({"kind": "Project", "apiVersion": "project.openshift.io/v1", "metadata": {"name": "theirs"}});
     assert_eq!(c.post("/apis/project.openshift.io/v1/projects", project).await.0, 201);
-    let none = c.get("/apis/rbac.authorization.k8s.io/v1/namespaces/theirs/rolebindings").await.1;
+    let none = c.get(&format!("{rbac}/namespaces/theirs/rolebindings")).await.1;
     assert_eq!(none["items"], json!([]), "administrators of the cluster need no binding");
 }
