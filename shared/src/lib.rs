@@ -14,3 +14,4 @@ pub mod status;
 pub mod table;
 pub mod validate;
 pub mod watch;
+pub mod why;

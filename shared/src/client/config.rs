@@ -177,7 +177,8 @@ impl Kubeconfig {
         Ok(None)
     }
 
-    fn with_absolute_paths(mut self) -> Kubeconfig {
+    /// The same with paths that hold wherever the file is written to.
+    pub fn with_absolute_paths(mut self) -> Kubeconfig {
         let dir = self.dir.clone();
         for (list, inner, keys) in [
             ("clusters", "cluster", &["certificate-authority"][..]),

@@ -51,3 +51,34 @@ pub fn input() -> mpsc::Receiver<Vec<u8>> {
     });
     from
 }
+
+/// Asks the user for one line; without `shown` it is not seen while it is typed.
+pub fn ask(prompt: &str, shown: bool) -> crate::client::Result<String> {
+    use crate::client::ClientError;
+    use rustix::termios::LocalModes;
+    use std::io::{BufRead, Write};
+    let failed = |e: std::io::Error| ClientError::usage(format!("cannot read your answer: {e}"));
+    let terminal = stdin_is_terminal();
+    if terminal {
+        eprint!("{prompt}");
+        std::io::stderr().flush().map_err(failed)?;
+    }
+    let quiet = (terminal && !shown).then(|| tcgetattr(std::io::stdin()).ok()).flatten().map(|before| {
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &hidden);
+        Raw(before)
+    });
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    if quiet.is_some() {
+        eprintln!();
+    }
+    drop(quiet);
+    read.map_err(failed)?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        return Err(ClientError::usage("a name and a password are needed: osc login -u NAME -p PASSWORD"));
+    }
+    Ok(line.to_string())
+}

@@ -1,8 +1,15 @@
 //! The words and flags of the client, and nothing of what they do.
 use super::super::config::Overrides;
+use super::apply::ApplyArgs;
+use super::edit::EditArgs;
+use super::expose::ExposeArgs;
 use super::forward::ForwardArgs;
+use super::login::LoginArgs;
 use super::logs::LogArgs;
+use super::review::CanIArgs;
+use super::settings::ConfigCommand;
 use super::stream::{AttachArgs, ExecArgs, RshArgs};
+use super::wait::WaitArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -85,17 +92,28 @@ pub(super) enum Command {
     Get(GetArgs),
     /// Create objects from files, standard input or a URL; prints one name a line
     Create(CreateArgs),
-    /// As create
-    #[command(hide = true)]
-    Apply(CreateArgs),
+    /// Make objects what the files say; leaves alone what the files never said
+    Apply(ApplyArgs),
     /// Replace objects from files, or change one with --patch; prints one name a line
     Update(UpdateArgs),
     #[command(hide = true)]
     Replace(UpdateArgs),
     /// Delete objects by file, name or label; prints one name a line
     Delete(DeleteArgs),
-    /// Change an object by a merge patch
-    Patch(UpdateArgs),
+    /// Change an object by a patch
+    Patch(PatchArgs),
+    /// Change an object in your editor ($EDITOR)
+    Edit(EditArgs),
+    /// Make a service in front of the pods of a controller, pod or service
+    Expose(ExposeArgs),
+    /// Stop a controller with its pods, and delete it
+    Stop(DeleteArgs),
+    /// Wait until objects have a condition, a value, or are gone
+    Wait(WaitArgs),
+    /// Say why an object is not as it should be
+    Why(Words),
+    /// Show a project at a glance
+    Status,
     /// Show an object with what belongs to it
     Describe(Words),
     /// Print the log of a pod's container
@@ -122,8 +140,33 @@ pub(super) enum Command {
     NewProject(NewProjectArgs),
     /// List the projects that you may see
     Projects,
+    /// Show or change the project that commands work in
+    Project { name: Option<String> },
+    /// Log in and remember it in your kubeconfig
+    Login(LoginArgs),
+    /// End your session on the server and forget its token
+    Logout,
     /// Print who you are
-    Whoami,
+    Whoami {
+        /// Print your token instead
+        #[arg(short = 't', long)]
+        show_token: bool,
+    },
+    /// Look at and change the kubeconfig
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Ask what you may do
+    Auth {
+        #[command(subcommand)]
+        command: AuthCommand,
+    },
+    /// Grant and take back roles in a project (-n)
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// List the kinds of objects
     ApiResources,
     /// Print the versions of client and server
@@ -146,27 +189,86 @@ pub(super) enum ExCommand {
 }
 
 #[derive(Subcommand, Debug)]
+pub(super) enum AuthCommand {
+    /// Say whether you may: can-i VERB RESOURCE [NAME]
+    CanI(CanIArgs),
+    /// Print who you are
+    Whoami,
+}
+
+#[derive(Subcommand, Debug)]
 pub(super) enum PolicyCommand {
+    /// Give users a role
     AddUser {
         role: String,
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        era: Era,
     },
+    /// Give groups a role
     AddGroup {
         role: String,
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        era: Era,
     },
+    /// Take a role from users
     RemoveUser {
         role: String,
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        era: Era,
     },
+    /// Take a role from groups
     RemoveGroup {
         role: String,
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        era: Era,
     },
+    /// Take every role from users
+    RemoveUserFromProject {
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        era: Era,
+    },
+    /// Take every role from groups
+    RemoveGroupFromProject {
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        era: Era,
+    },
+    /// List who may: who-can VERB RESOURCE
+    WhoCan { verb: String, resource: String },
+}
+
+/// Flags of the era whose work is done otherwise today; accepted for its commands' sake.
+#[derive(Args, Debug)]
+pub(super) struct Era {
+    #[arg(long, hide = true, default_value = "master")]
+    role_namespace: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PatchArgs {
+    /// RESOURCE NAME or RESOURCE/NAME
+    #[arg(required = true, value_name = "RESOURCE")]
+    pub(super) words: Vec<String>,
+    /// The change, JSON or YAML
+    #[arg(short, long)]
+    pub(super) patch: Option<String>,
+    /// File with the change
+    #[arg(long, conflicts_with = "patch")]
+    pub(super) patch_file: Option<String>,
+    /// How the change is to be read
+    #[arg(long = "type", default_value = "strategic", value_parser = ["strategic", "merge", "json"])]
+    pub(super) form: String,
 }
 
 #[derive(Args, Debug)]
@@ -246,6 +348,22 @@ pub(super) struct DeleteArgs {
     /// Seconds that a pod gets to stop; -1 means its own
     #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
     pub(super) grace_period: i64,
+    /// Give pods one second
+    #[arg(long)]
+    pub(super) now: bool,
+    /// Do not wait for pods at all
+    #[arg(long)]
+    pub(super) force: bool,
+    /// What happens to the objects that these own
+    #[arg(long, default_value = "background", default_missing_value = "background", num_args = 0..=1, require_equals = true,
+        value_parser = ["background", "foreground", "orphan", "true", "false"])]
+    pub(super) cascade: String,
+    /// Do not mind objects that are not there
+    #[arg(long)]
+    pub(super) ignore_not_found: bool,
+    /// Accepted for kubectl's sake
+    #[arg(long, hide = true, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    wait: Option<bool>,
 }
 
 #[derive(Args, Debug)]

@@ -9,7 +9,7 @@ use crate::kinds::{ENDPOINTS, EVENT, KINDS, LIMIT_RANGE, POD, REPLICATION_CONTRO
 use clap::CommandFactory;
 use serde_json::Value;
 
-async fn items(client: &Client, path: String) -> Vec<Value> {
+pub(super) async fn items(client: &Client, path: String) -> Vec<Value> {
     match client.get(&path).await {
         Ok(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
         // What may not be seen is left out of a description.

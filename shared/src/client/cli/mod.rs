@@ -1,18 +1,27 @@
 //! The command tree of `osc`, `openshift cli` and `openshift ex`: flags first, then one file a family of verbs.
+mod apply;
 mod args;
+mod edit;
+mod expose;
 mod forward;
 mod get;
 mod inspect;
+mod login;
 mod logs;
 mod pods;
 mod projects;
+mod review;
+mod settings;
+mod status;
 mod stream;
 mod usage;
+mod wait;
+mod why;
 mod write;
 
 use super::http::Client;
 use super::{ClientError, Result, config};
-use args::{Cli, Command, ExCli, ExCommand, PolicyCommand};
+use args::{AuthCommand, Cli, Command, ExCli, ExCommand, PolicyCommand};
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
@@ -70,10 +79,16 @@ async fn osc(cli: Cli) -> Result<()> {
     let connect = || Client::new(config::load(&cli.global.overrides())?);
     match cli.command {
         Command::Get(a) => get::run(&connect()?, a).await,
-        Command::Create(a) | Command::Apply(a) => write::create(&connect()?, &a.files.filename).await,
+        Command::Create(a) => write::create(&connect()?, &a.files.filename).await,
+        Command::Apply(a) => apply::run(&connect()?, a).await,
         Command::Update(a) | Command::Replace(a) => write::update(&connect()?, a).await,
-        Command::Delete(a) => write::delete(&connect()?, a).await,
-        Command::Patch(a) => write::patch(&connect()?, a).await,
+        Command::Delete(a) | Command::Stop(a) => write::delete(&connect()?, a).await,
+        Command::Patch(a) => write::patch_typed(&connect()?, a).await,
+        Command::Edit(a) => edit::run(&connect()?, a).await,
+        Command::Expose(a) => expose::run(&connect()?, a).await,
+        Command::Wait(a) => wait::run(&connect()?, a).await,
+        Command::Why(a) => why::run(&connect()?, &a.words).await,
+        Command::Status => status::run(&connect()?).await,
         Command::Describe(a) => inspect::describe(&connect()?, &a.words).await,
         Command::Log(a) | Command::Logs(a) => logs::run(&connect()?, a).await,
         Command::Exec(a) => stream::exec(&connect()?, a).await,
@@ -85,7 +100,14 @@ async fn osc(cli: Cli) -> Result<()> {
         Command::Resize(a) | Command::Scale(a) => write::scale(&connect()?, a).await,
         Command::NewProject(a) => projects::new_project(&connect()?, a).await,
         Command::Projects => projects::list(&connect()?).await,
-        Command::Whoami => projects::whoami(&connect()?).await,
+        Command::Project { name } => login::project(cli.global.overrides(), name).await,
+        Command::Login(a) => login::login(cli.global.overrides(), a).await,
+        Command::Logout => login::logout(cli.global.overrides()).await,
+        Command::Whoami { show_token } => projects::whoami(&connect()?, show_token).await,
+        Command::Config { command } => settings::run(cli.global.overrides(), command),
+        Command::Auth { command: AuthCommand::CanI(a) } => review::can_i(&connect()?, a).await,
+        Command::Auth { command: AuthCommand::Whoami } => projects::whoami(&connect()?, false).await,
+        Command::Policy { command } => policy(&connect()?, command).await,
         Command::ApiResources => inspect::api_resources(),
         Command::Version => inspect::version(connect().ok()).await,
         Command::Options => inspect::options(),
@@ -100,14 +122,19 @@ async fn ex(cli: ExCli) -> Result<()> {
     let client = Client::new(config::load(&cli.global.overrides())?)?;
     match cli.command {
         ExCommand::NewProject(a) => projects::new_project(&client, a).await,
-        ExCommand::Policy { command } => {
-            let namespace = client.target.namespace.clone();
-            match command {
-                PolicyCommand::AddUser { role, names } => projects::bind(&client, &namespace, &role, "User", &names).await,
-                PolicyCommand::AddGroup { role, names } => projects::bind(&client, &namespace, &role, "Group", &names).await,
-                PolicyCommand::RemoveUser { role, names } => projects::unbind(&client, &namespace, &role, "User", &names).await,
-                PolicyCommand::RemoveGroup { role, names } => projects::unbind(&client, &namespace, &role, "Group", &names).await,
-            }
-        }
+        ExCommand::Policy { command } => policy(&client, command).await,
+    }
+}
+
+async fn policy(client: &Client, command: PolicyCommand) -> Result<()> {
+    let namespace = client.target.namespace.clone();
+    match command {
+        PolicyCommand::AddUser { role, names, .. } => projects::bind(client, &namespace, &role, "User", &names).await,
+        PolicyCommand::AddGroup { role, names, .. } => projects::bind(client, &namespace, &role, "Group", &names).await,
+        PolicyCommand::RemoveUser { role, names, .. } => projects::unbind(client, &namespace, Some(&role), "User", &names).await,
+        PolicyCommand::RemoveGroup { role, names, .. } => projects::unbind(client, &namespace, Some(&role), "Group", &names).await,
+        PolicyCommand::RemoveUserFromProject { names, .. } => projects::unbind(client, &namespace, None, "User", &names).await,
+        PolicyCommand::RemoveGroupFromProject { names, .. } => projects::unbind(client, &namespace, None, "Group", &names).await,
+        PolicyCommand::WhoCan { verb, resource } => review::who_can(client, &verb, &resource).await,
     }
 }

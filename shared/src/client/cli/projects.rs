@@ -60,10 +60,10 @@ async fn put(client: &Client, namespace: &str, binding: &mut Value, subjects: Ve
     client.put(&resources::path(&ROLE_BINDING, namespace, &name), binding).await.map(|_| ())
 }
 
-/// Takes the names out of every binding of the role in the namespace.
-pub(super) async fn unbind(client: &Client, namespace: &str, role: &str, kind: &str, names: &[String]) -> Result<()> {
+/// Takes the names out of every binding of the role, or of all roles, in the namespace.
+pub(super) async fn unbind(client: &Client, namespace: &str, role: Option<&str>, kind: &str, names: &[String]) -> Result<()> {
     let list = client.get(&resources::path(&ROLE_BINDING, namespace, "")).await?;
-    for binding in list["items"].as_array().into_iter().flatten().filter(|b| b["roleRef"]["name"] == role) {
+    for binding in list["items"].as_array().into_iter().flatten().filter(|b| role.is_none_or(|r| b["roleRef"]["name"] == r)) {
         let all: Vec<Value> = binding["subjects"].as_array().cloned().unwrap_or_default();
         let gone = |s: &Value| s["kind"] == kind && names.iter().any(|n| s["name"] == n.as_str());
         let left: Vec<Value> = all.iter().filter(|s| !gone(s)).cloned().collect();
@@ -80,8 +80,21 @@ pub(super) async fn list(client: &Client) -> Result<()> {
     print(&rows::table(&PROJECT, &objects, rows::TableOptions::default(), jiff::Timestamp::now()))
 }
 
-pub(super) async fn whoami(client: &Client) -> Result<()> {
+/// The name that the server knows the caller by.
+pub(super) async fn who(client: &Client) -> Result<String> {
     let review = json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"});
-    let answer = client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
-    print(&format!("{}\n", answer["status"]["userInfo"]["username"].as_str().unwrap_or("system:anonymous")))
+    let answer = match client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await {
+        Err(error) if error.code() == 403 => return Err(ClientError::usage("you are not logged in to the server: osc login")),
+        other => other?,
+    };
+    Ok(answer["status"]["userInfo"]["username"].as_str().unwrap_or("system:anonymous").to_string())
+}
+
+/// Prints the caller's name, or with `-t` and `-c` the token or the context in use.
+pub(super) async fn whoami(client: &Client, token: bool) -> Result<()> {
+    if token {
+        let token = client.target.token.as_ref().ok_or_else(|| ClientError::usage("you are not logged in with a token"))?;
+        return print(&format!("{token}\n"));
+    }
+    print(&format!("{}\n", who(client).await?))
 }

@@ -82,6 +82,13 @@ mod tests {
     }
 
     #[test]
+    fn no_two_flags_of_a_command_share_a_name() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        super::super::args::ExCli::command().debug_assert();
+    }
+
+    #[test]
     fn one_line_that_says_what_to_do() {
         assert_eq!(of("osc gett pods"), "unknown command \"gett\"; did you mean get? See 'osc --help'");
         assert_eq!(of("osc get pods --selektor=a"), "unknown flag --selektor; did you mean --selector? See 'osc get --help'");

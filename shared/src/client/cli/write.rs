@@ -1,5 +1,5 @@
 //! Commands that change objects; each prints the names of what it changed, and nothing else.
-use super::args::{DeleteArgs, LabelArgs, ScaleArgs, UpdateArgs};
+use super::args::{DeleteArgs, LabelArgs, PatchArgs, ScaleArgs, UpdateArgs};
 use super::print;
 use crate::client::files::{self, Input};
 use crate::client::http::{Client, PatchKind, with_query};
@@ -8,12 +8,12 @@ use crate::client::{ClientError, Result};
 use crate::kinds::{Kind, REPLICATION_CONTROLLER, SERVICE};
 use serde_json::{Value, json};
 
-fn name_of(object: &Value) -> &str {
+pub(super) fn name_of(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 /// The object's namespace: its own or the command line's, which must agree if both are said.
-fn namespace_of(client: &Client, input: &Input) -> Result<String> {
+pub(super) fn namespace_of(client: &Client, input: &Input) -> Result<String> {
     let own = input.object["metadata"]["namespace"].as_str().unwrap_or_default();
     let target = &client.target;
     if !own.is_empty() && target.namespace_explicit && own != target.namespace {
@@ -25,7 +25,7 @@ fn namespace_of(client: &Client, input: &Input) -> Result<String> {
     Ok(if own.is_empty() { target.namespace.clone() } else { own.into() })
 }
 
-async fn read(sources: &[String]) -> Result<Vec<Input>> {
+pub(super) async fn read(sources: &[String]) -> Result<Vec<Input>> {
     if sources.is_empty() {
         return Err(ClientError::usage("you must provide one or more resources by argument or filename: -f FILE, -f -"));
     }
@@ -84,12 +84,32 @@ pub(super) async fn update(client: &Client, args: UpdateArgs) -> Result<()> {
     Ok(())
 }
 
+/// `update --patch`: a merge patch, in the words of any version.
 pub(super) async fn patch(client: &Client, args: UpdateArgs) -> Result<()> {
     let text = args.patch.ok_or_else(|| ClientError::usage("give the change with --patch='{…}'"))?;
-    let mut patch = files::parse_document(&text).map_err(|e| ClientError::usage(format!("the patch is not JSON: {e}")))?;
+    patch_with(client, &args.words, &text, PatchKind::Merge).await
+}
+
+/// `patch`: a change of the form that `--type` names.
+pub(super) async fn patch_typed(client: &Client, args: PatchArgs) -> Result<()> {
+    let text = match (args.patch, args.patch_file) {
+        (Some(text), _) => text,
+        (None, Some(file)) => std::fs::read_to_string(&file).map_err(|e| ClientError::usage(format!("cannot read {file}: {e}")))?,
+        (None, None) => return Err(ClientError::usage("give the change with --patch='{…}'")),
+    };
+    let kind = match args.form.as_str() {
+        "json" => PatchKind::Json,
+        "merge" => PatchKind::Merge,
+        _ => PatchKind::Strategic,
+    };
+    patch_with(client, &args.words, &text, kind).await
+}
+
+async fn patch_with(client: &Client, words: &[String], text: &str, form: PatchKind) -> Result<()> {
+    let mut patch = files::parse_document(text).map_err(|e| ClientError::usage(format!("the patch is not JSON: {e}")))?;
     // The era's patches named their version; one of an old version is read as such.
     let old = patch["apiVersion"].as_str().is_some_and(|v| v.starts_with("v1beta"));
-    for named in named(client, &args.words).await? {
+    for named in named(client, words).await? {
         if old {
             patch["kind"] = json!(named.kind.kind);
             patch = crate::client::convert::to_v1(patch)?;
@@ -97,16 +117,27 @@ pub(super) async fn patch(client: &Client, args: UpdateArgs) -> Result<()> {
         patch.as_object_mut().map(|p| p.remove("apiVersion"));
         patch.as_object_mut().map(|p| p.remove("kind"));
         let path = resources::path(named.kind, &client.target.namespace, &named.name);
-        let changed = client.patch(&path, PatchKind::Merge, &patch).await?;
+        let changed = match client.patch(&path, form, &patch).await {
+            // Custom resources have no merge keys; what is meant can be said as a merge patch.
+            Err(error) if error.code() == 415 && form == PatchKind::Strategic => client.patch(&path, PatchKind::Merge, &patch).await?,
+            other => other?,
+        };
         print(&format!("{}\n", name_of(&changed)))?;
     }
     Ok(())
 }
 
 pub(super) async fn delete(client: &Client, args: DeleteArgs) -> Result<()> {
-    let mut options = json!({"propagationPolicy": "Background"});
-    if args.grace_period >= 0 {
-        options["gracePeriodSeconds"] = json!(args.grace_period);
+    let policy = match args.cascade.as_str() {
+        "false" | "orphan" => "Orphan",
+        "foreground" => "Foreground",
+        _ => "Background",
+    };
+    let mut options = json!({"propagationPolicy": policy});
+    let grace = if args.now && args.grace_period < 0 { 1 } else { args.grace_period };
+    let grace = if args.force { 0 } else { grace };
+    if grace >= 0 {
+        options["gracePeriodSeconds"] = json!(grace);
     }
     let mut found: Vec<(&'static Kind, String, String)> = Vec::new();
     if !args.files.filename.is_empty() {
@@ -134,7 +165,10 @@ pub(super) async fn delete(client: &Client, args: DeleteArgs) -> Result<()> {
         }
     }
     for (kind, namespace, name) in found {
-        client.delete(&resources::path(kind, &namespace, &name), &options).await?;
+        match client.delete(&resources::path(kind, &namespace, &name), &options).await {
+            Err(error) if error.is_not_found() && args.ignore_not_found => continue,
+            other => other?,
+        };
         print(&format!("{name}\n"))?;
     }
     Ok(())
