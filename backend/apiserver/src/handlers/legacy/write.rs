@@ -79,6 +79,7 @@ fn update(stored: &Value, mut sent: Value, version: Version, has_ports: bool) ->
         ports.extend_from_slice(further);
     }
     let mut merged = merge(stored, &shown, &sent);
+    commands(&mut merged, stored, &shown, &sent);
     if stored["kind"] == "Service"
         && sent["spec"]["clusterIP"].as_str().unwrap_or_default().is_empty()
         && let Some(spec) = merged.get_mut("spec").and_then(Value::as_object_mut)
@@ -90,4 +91,42 @@ fn update(stored: &Value, mut sent: Value, version: Version, has_ports: bool) ->
         merged["metadata"][member] = stored["metadata"][member].clone();
     }
     merged
+}
+
+/// The era had one list for the command and its arguments: where a client changed it, both are in what it sent.
+fn commands(merged: &mut Value, stored: &Value, shown: &Value, sent: &Value) {
+    for place in ["/spec/containers", "/spec/template/spec/containers"] {
+        let of = |side: &Value, name: &Value, member: &str| {
+            let containers = side.pointer(place).and_then(Value::as_array).into_iter().flatten();
+            containers.filter(|c| c["name"] == *name).map(|c| c[member].clone()).next().unwrap_or_default()
+        };
+        let containers = merged.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten();
+        for c in containers.filter_map(Value::as_object_mut) {
+            let name = c.get("name").cloned().unwrap_or_default();
+            let told = of(sent, &name, "args");
+            if of(stored, &name, "command").is_array() && told != of(shown, &name, "args") {
+                c.remove("args");
+                c.insert("command".into(), told);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_command_replaces_command_and_arguments() {
+        let container = json!({"name": "c", "image": "i", "command": ["sh", "-c"], "args": ["old"]});
+        let stored = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}});
+        let put = |edit: &dyn Fn(&mut Value)| {
+            let mut old = legacy::from_v1(&stored, Version::V1Beta1);
+            edit(&mut old["desiredState"]["manifest"]["containers"][0]);
+            update(&stored, legacy::to_v1(old).unwrap(), Version::V1Beta1, false)["spec"]["containers"][0].clone()
+        };
+        assert_eq!(put(&|c| c["command"][2] = json!("new")), json!({"name": "c", "image": "i", "command": ["sh", "-c", "new"]}));
+        let renamed = put(&|c| c["image"] = json!("j"));
+        assert_eq!(renamed, json!({"name": "c", "image": "j", "command": ["sh", "-c"], "args": ["old"]}));
+    }
 }
