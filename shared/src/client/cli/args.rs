@@ -63,6 +63,18 @@ pub(super) struct Global {
     /// Do not check the server's certificate
     #[arg(long, global = true)]
     insecure_skip_tls_verify: bool,
+    /// Version of what is printed: v1beta1, v1beta2, v1beta3 or v1
+    #[arg(long, global = true)]
+    pub(super) api_version: Option<String>,
+    /// Stop if client and server are of different versions; they are one program, so there is nothing to stop for
+    #[arg(long, global = true, hide = true, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    match_server_version: Option<bool>,
+    /// Have the input checked; the server always does
+    #[arg(long, global = true, hide = true, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    validate: Option<String>,
+    /// Accepted for old commands' sake
+    #[arg(long, global = true, hide = true, alias = "v")]
+    loglevel: Option<i32>,
 }
 
 impl Global {
@@ -374,6 +386,14 @@ pub(super) struct LabelArgs {
     /// Replace values that are set already
     #[arg(long)]
     pub(super) overwrite: bool,
+    #[arg(short = 'l', long)]
+    pub(super) selector: Option<String>,
+    /// Every object of the kind
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only if the object is of this version still
+    #[arg(long)]
+    pub(super) resource_version: Option<String>,
 }
 
 #[derive(Args, Debug)]

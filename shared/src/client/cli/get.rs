@@ -108,7 +108,7 @@ fn output(groups: &[Group], args: &GetArgs) -> Result<()> {
             print(&names.collect::<String>())
         }
         "json" => print(&json::to_json(&document(groups, args)?)),
-        "yaml" => print(&yaml::to_yaml(&document(groups, args)?)),
+        "yaml" => print(&yaml::to_yaml_with(&document(groups, args)?, version(args) != "v1")),
         "template" | "go-template" | "templatefile" | "go-template-file" => {
             let text = template.ok_or_else(|| ClientError::usage("give the template with --template"))?;
             let text = if form.ends_with("file") {
@@ -116,12 +116,12 @@ fn output(groups: &[Group], args: &GetArgs) -> Result<()> {
             } else {
                 text
             };
-            let (old, today) = (document(groups, args)?, whole(groups));
+            let (old, today) = (document(groups, args)?, whole(groups)?);
             print(&gotemplate::render(&text, &old, &today).map_err(ClientError::usage)?)
         }
         "jsonpath" => {
             let text = template.ok_or_else(|| ClientError::usage("give the path as -o jsonpath={…}"))?;
-            print(&jsonpath::render(&text, &whole(groups)).map_err(ClientError::usage)?)
+            print(&jsonpath::render(&text, &whole(groups)?).map_err(ClientError::usage)?)
         }
         "custom-columns" => {
             let text = template.ok_or_else(|| ClientError::usage("give the columns as -o custom-columns=HEADER:PATH,…"))?;
@@ -140,22 +140,27 @@ fn tables(groups: &[Group], args: &GetArgs, wide: bool) -> Result<()> {
     groups.iter().try_for_each(|g| print(&rows::table(g.kind, &g.objects, options, now)))
 }
 
-/// One object, or the list, in today's form.
-fn whole(groups: &[Group]) -> Value {
-    match groups {
-        [group] if group.single => group.objects.first().cloned().unwrap_or_default(),
-        [group] => {
-            json!({"kind": format!("{}List", group.kind.kind), "apiVersion": group.kind.api_version(), "metadata": {"resourceVersion": group.revision}, "items": group.objects})
-        }
-        many => {
-            json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": many.iter().flat_map(|g| g.objects.clone()).collect::<Vec<_>>()})
-        }
+/// One object or a list of several, in the version asked for.
+fn in_version(groups: &[Group], version: &str) -> Result<Value> {
+    let objects: Vec<Value> = groups.iter().flat_map(|g| g.objects.iter().cloned()).collect();
+    match (groups, objects.as_slice()) {
+        ([group], [object]) if group.single => convert::from_v1(object, version),
+        _ => convert::list(&objects, groups.last().map_or("", |g| g.revision.as_str()), version),
     }
 }
 
-/// As `whole`, in the version asked for; the original's default was v1beta1.
+/// In today's form.
+fn whole(groups: &[Group]) -> Result<Value> {
+    in_version(groups, "v1")
+}
+
+/// The version of output: the original's default was v1beta1.
+fn version(args: &GetArgs) -> &str {
+    args.output_version.as_deref().unwrap_or("v1beta1")
+}
+
 fn document(groups: &[Group], args: &GetArgs) -> Result<Value> {
-    convert::from_v1(&whole(groups), args.output_version.as_deref().unwrap_or("v1beta1"))
+    in_version(groups, version(args))
 }
 
 async fn follow(client: &Client, group: &Group, args: &GetArgs) -> Result<()> {

@@ -65,7 +65,9 @@ pub(super) fn seconds(text: &str) -> Result<u64> {
     if text.is_empty() || !total.is_finite() { Err(wrong()) } else { Ok(total.ceil() as u64) }
 }
 
-pub(super) async fn run(client: &Client, args: LogArgs) -> Result<()> {
+/// `log` prints the time of each line, as it did in 2015; `logs` only when it is asked to.
+pub(super) async fn run(client: &Client, mut args: LogArgs, timed: bool) -> Result<()> {
+    args.timestamps |= timed;
     let pod = pods::one(client, &args.pod).await?;
     let pairs = query(&args)?;
     if args.all_containers {

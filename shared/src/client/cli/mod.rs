@@ -78,7 +78,10 @@ pub(crate) fn print(text: &str) -> Result<()> {
 async fn osc(cli: Cli) -> Result<()> {
     let connect = || Client::new(config::load(&cli.global.overrides())?);
     match cli.command {
-        Command::Get(a) => get::run(&connect()?, a).await,
+        Command::Get(mut a) => {
+            a.output_version = a.output_version.or(cli.global.api_version.clone());
+            get::run(&connect()?, a).await
+        }
         Command::Create(a) => write::create(&connect()?, &a.files.filename).await,
         Command::Apply(a) => apply::run(&connect()?, a).await,
         Command::Update(a) | Command::Replace(a) => write::update(&connect()?, a).await,
@@ -90,7 +93,8 @@ async fn osc(cli: Cli) -> Result<()> {
         Command::Why(a) => why::run(&connect()?, &a.words).await,
         Command::Status => status::run(&connect()?).await,
         Command::Describe(a) => inspect::describe(&connect()?, &a.words).await,
-        Command::Log(a) | Command::Logs(a) => logs::run(&connect()?, a).await,
+        Command::Log(a) => logs::run(&connect()?, a, true).await,
+        Command::Logs(a) => logs::run(&connect()?, a, false).await,
         Command::Exec(a) => stream::exec(&connect()?, a).await,
         Command::Rsh(a) => stream::rsh(&connect()?, a).await,
         Command::Attach(a) => stream::attach(&connect()?, a).await,

@@ -1,8 +1,10 @@
 //! `osc wait`: until objects have a condition, a value, or are gone.
-use super::{logs::seconds, print};
+use super::logs::seconds;
+use super::print;
+use super::write::chosen;
 use crate::client::http::{Client, with_query};
 use crate::client::output::jsonpath;
-use crate::client::resources::{self, Named, Selection};
+use crate::client::resources::{self, Named};
 use crate::client::watch::Watch;
 use crate::client::{ClientError, Result};
 use crate::watch::EventType;
@@ -79,7 +81,11 @@ pub(super) async fn run(client: &Client, args: WaitArgs) -> Result<()> {
     let limit = if args.timeout == "-1" { 7 * 86_400 } else { seconds(&args.timeout)? };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(limit);
     let met = if goal == Goal::Deleted { "deleted" } else { "condition met" };
-    for named in named(client, &args).await? {
+    let chosen = chosen(client, &args.words, args.selector.as_deref(), args.all).await?;
+    if chosen.is_empty() {
+        return Err(ClientError::usage("no matching resources found"));
+    }
+    for named in chosen {
         let title = format!("{}/{}", named.kind.singular, named.name);
         match tokio::time::timeout_at(deadline, one(client, &named, &goal)).await {
             Ok(outcome) => outcome?,
@@ -90,23 +96,6 @@ pub(super) async fn run(client: &Client, args: WaitArgs) -> Result<()> {
         print(&format!("{title} {met}\n"))?;
     }
     Ok(())
-}
-
-async fn named(client: &Client, args: &WaitArgs) -> Result<Vec<Named>> {
-    let words = match resources::select(client, &args.words).await? {
-        Selection::Names(names) => return Ok(names),
-        Selection::Kinds(words) if args.all || args.selector.is_some() => words,
-        Selection::Kinds(_) => return Err(ClientError::usage("name the objects, or give -l SELECTOR or --all")),
-    };
-    let selector = args.selector.as_deref().unwrap_or_default();
-    let mut out = Vec::new();
-    for word in words {
-        let path = with_query(&resources::path(word.kind, &client.target.namespace, ""), &[("labelSelector", selector)]);
-        let list = client.get(&path).await?;
-        let names = list["items"].as_array().into_iter().flatten().filter_map(|o| o["metadata"]["name"].as_str());
-        out.extend(names.map(|n| Named { kind: word.kind, name: n.into() }));
-    }
-    if out.is_empty() { Err(ClientError::usage("no matching resources found")) } else { Ok(out) }
 }
 
 async fn one(client: &Client, named: &Named, goal: &Goal) -> Result<()> {

@@ -54,6 +54,23 @@ async fn named(client: &Client, words: &[String]) -> Result<Vec<Named>> {
     }
 }
 
+/// The named objects, or those of a kind that a selector or `--all` chooses.
+pub(super) async fn chosen(client: &Client, words: &[String], selector: Option<&str>, all: bool) -> Result<Vec<Named>> {
+    let words = match resources::select(client, words).await? {
+        Selection::Names(names) => return Ok(names),
+        Selection::Kinds(words) if all || selector.is_some() => words,
+        Selection::Kinds(_) => return Err(ClientError::usage("name the objects, or give -l SELECTOR or --all")),
+    };
+    let mut out = Vec::new();
+    for word in words {
+        let path =
+            with_query(&resources::path(word.kind, &client.target.namespace, ""), &[("labelSelector", selector.unwrap_or_default())]);
+        let list = client.get(&path).await?;
+        out.extend(list["items"].as_array().into_iter().flatten().map(|o| Named { kind: word.kind, name: name_of(o).into() }));
+    }
+    Ok(out)
+}
+
 pub(super) async fn update(client: &Client, args: UpdateArgs) -> Result<()> {
     if args.patch.is_some() {
         return patch(client, args).await;
@@ -180,7 +197,7 @@ pub(super) async fn label(client: &Client, args: LabelArgs, member: &str) -> Res
     if changes.is_empty() {
         return Err(ClientError::usage("say what to set: KEY=VALUE, or KEY- to remove"));
     }
-    for named in named(client, &words).await? {
+    for named in chosen(client, &words, args.selector.as_deref(), args.all).await? {
         let path = resources::path(named.kind, &client.target.namespace, &named.name);
         let current = client.get(&path).await?;
         let mut set = json!({});
@@ -196,7 +213,11 @@ pub(super) async fn label(client: &Client, args: LabelArgs, member: &str) -> Res
                 None => set[change.trim_end_matches('-')] = Value::Null,
             }
         }
-        let changed = client.patch(&path, PatchKind::Merge, &json!({"metadata": {member: set}})).await?;
+        let mut patch = json!({"metadata": {member: set}});
+        if let Some(version) = &args.resource_version {
+            patch["metadata"]["resourceVersion"] = json!(version);
+        }
+        let changed = client.patch(&path, PatchKind::Merge, &patch).await?;
         print(&format!("{}\n", name_of(&changed)))?;
     }
     Ok(())

@@ -2,8 +2,13 @@
 use serde_json::Value;
 
 pub fn to_yaml(value: &Value) -> String {
+    to_yaml_with(value, false)
+}
+
+/// With `bare_times`, times stand without quotes, as the client of 2015 wrote them.
+pub fn to_yaml_with(value: &Value, bare_times: bool) -> String {
     let mut out = String::new();
-    write(value, 0, false, &mut out);
+    write(value, 0, false, bare_times, &mut out);
     if !out.ends_with('\n') {
         out.push('\n');
     }
@@ -15,7 +20,7 @@ fn pad(out: &mut String, depth: usize) {
 }
 
 /// `inline`: the caller has written the indentation of the first line (after `- `).
-fn write(value: &Value, depth: usize, mut inline: bool, out: &mut String) {
+fn write(value: &Value, depth: usize, mut inline: bool, bare_times: bool, out: &mut String) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, item) in map {
@@ -27,15 +32,15 @@ fn write(value: &Value, depth: usize, mut inline: bool, out: &mut String) {
                 match item {
                     Value::Object(m) if !m.is_empty() => {
                         out.push('\n');
-                        write(item, depth + 1, false, out);
+                        write(item, depth + 1, false, bare_times, out);
                     }
                     Value::Array(a) if !a.is_empty() => {
                         out.push('\n');
-                        write(item, depth, false, out);
+                        write(item, depth, false, bare_times, out);
                     }
                     _ => {
                         out.push(' ');
-                        write(item, depth + 1, true, out);
+                        write(item, depth + 1, true, bare_times, out);
                     }
                 }
             }
@@ -46,11 +51,15 @@ fn write(value: &Value, depth: usize, mut inline: bool, out: &mut String) {
                     pad(out, depth);
                 }
                 out.push_str("- ");
-                write(item, depth + 1, true, out);
+                write(item, depth + 1, true, bare_times, out);
             }
         }
         Value::Object(_) => out.push_str("{}\n"),
         Value::Array(_) => out.push_str("[]\n"),
+        Value::String(text) if bare_times && is_time(text) => {
+            out.push_str(text);
+            out.push('\n');
+        }
         Value::String(text) => {
             out.push_str(&scalar(text, depth));
             out.push('\n');
@@ -98,10 +107,27 @@ fn looks_typed(text: &str) -> bool {
         lower.as_str(),
         "" | "~" | "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" | ".inf" | "-.inf" | "+.inf" | ".nan"
     );
-    let number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+' || c == '.')
-        && text.chars().all(|c| c.is_ascii_hexdigit() || "xo_.+-:TZ ".contains(c))
-        && text.contains(|c: char| c.is_ascii_digit());
-    word || number
+    word || is_number(text) || is_time(text)
+}
+
+/// Whole numbers in any base, and decimal ones.
+fn is_number(text: &str) -> bool {
+    let bare = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let digits = |t: &str, radix: u32| !t.is_empty() && t.chars().all(|c| c.is_digit(radix) || c == '_');
+    let based = [("0x", 16), ("0o", 8), ("0b", 2)].iter().any(|(p, radix)| bare.strip_prefix(p).is_some_and(|t| digits(t, *radix)));
+    // Older readers count in sixties: 1:30 is ninety to them.
+    let sixties = bare.contains(':') && bare.split([':', '.']).all(|part| digits(part, 10)) && bare.matches('.').count() <= 1;
+    let starts = bare.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    based || sixties || starts && bare.replace('_', "").parse::<f64>().is_ok()
+}
+
+/// `2026-01-02`, with or without a time of the day.
+fn is_time(text: &str) -> bool {
+    let b = text.as_bytes();
+    b.len() >= 8
+        && b[..4].iter().all(u8::is_ascii_digit)
+        && b[4] == b'-'
+        && b[5..].iter().all(|c| c.is_ascii_digit() || b"-:.+TtZz ".contains(c))
 }
 
 fn is_plain(text: &str) -> bool {
@@ -121,6 +147,14 @@ mod tests {
         let value = json!({"a":{"b":[{"c":1,"d":["x"]},"2"]},"e":{},"f":[],"g":"true","h":"a: b","i":null,"j":"one\ntwo\n"});
         let want = "a:\n  b:\n  - c: 1\n    d:\n    - x\n  - \"2\"\ne: {}\nf: []\ng: \"true\"\nh: 'a: b'\ni: null\nj: |\n  one\n  two\n";
         assert_eq!(to_yaml(&value), want);
+    }
+
+    #[test]
+    fn addresses_are_no_numbers_and_times_are_as_of_old() {
+        let value = json!({"ip":"10.1.2.3","at":"10.1.2.3:80","uid":"3e1d-4e5","n":"1e3","x":"0x1f","m":"1:30","t":"2026-01-02T03:04:05Z"});
+        let want = "at: 10.1.2.3:80\nip: 10.1.2.3\nm: \"1:30\"\n\"n\": \"1e3\"\nt: \"2026-01-02T03:04:05Z\"\nuid: 3e1d-4e5\nx: \"0x1f\"\n";
+        assert_eq!(to_yaml(&value), want);
+        assert!(to_yaml_with(&value, true).contains("t: 2026-01-02T03:04:05Z\n"));
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
