@@ -26,6 +26,7 @@ pub enum News {
 pub async fn follow(path: String, selector: String, signal: AbortSignal, tell: impl Fn(News)) {
     let mut wait = WAIT_FIRST;
     let mut revision: Option<String> = None;
+    let mut broken_once = false;
     let join = if selector.is_empty() { String::new() } else { format!("&{selector}") };
     while !signal.aborted() {
         let outcome = match revision.clone() {
@@ -50,11 +51,22 @@ pub async fn follow(path: String, selector: String, signal: AbortSignal, tell: i
             }
         };
         match outcome {
-            Ok(()) => continue,
+            Ok(()) => {
+                broken_once = false;
+                continue;
+            }
             Err(ApiError::Aborted) => return,
             Err(error) if error.code() == 410 => {}
             Err(error @ ApiError::Refused(_)) if matches!(error.code(), 401 | 403 | 404) => return tell(News::Failed(error)),
-            Err(_) => tell(News::Disconnected),
+            // Networks change under browsers; going on where the watch broke needs no word if it works.
+            Err(_) if !broken_once && revision.is_some() => {
+                broken_once = true;
+                continue;
+            }
+            Err(_) => {
+                broken_once = false;
+                tell(News::Disconnected);
+            }
         }
         sleep(wait).await;
         wait = (wait * 2).min(WAIT_MAX);

@@ -19,15 +19,15 @@ pub fn Problem(#[prop(into)] text: Signal<String>) -> impl IntoView {
 #[component]
 pub fn Liveness(live: Live) -> impl IntoView {
     view! {
-        <span role="status" class="liveness">
+        <div role="status" class="liveness">
             {move || match live.state.get() {
                 State::Live => view! { <span class="status good"><span class="mark" aria-hidden="true">"●"</span>"Live"</span> }.into_any(),
                 State::Loading => view! { <span class="status idle">"Loading…"</span> }.into_any(),
                 State::Disconnected => {
                     view! { <span class="status bad"><span class="mark" aria-hidden="true">"▲"</span>"Disconnected – what you see may be old. Reconnecting…"</span> }.into_any()
                 }
-                State::Failed(error) => view! { <span class="status bad">{error.sentence()}</span> }.into_any(),
+                State::Failed(error) => view! { <p class="problem">{error.sentence()}</p> }.into_any(),
             }}
-        </span>
+        </div>
     }
 }

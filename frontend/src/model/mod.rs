@@ -1,6 +1,7 @@
 //! From API objects to what the screen shows: plain functions, tested without a browser.
 pub mod create;
 pub mod diff;
+pub mod keys;
 pub mod lines;
 pub mod overview;
 pub mod pod;
@@ -8,3 +9,4 @@ pub mod project;
 pub mod route;
 pub mod rows;
 pub mod tone;
+pub mod yaml;

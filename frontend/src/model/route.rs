@@ -8,12 +8,17 @@ pub enum Tab {
     Yaml,
     Events,
     Logs,
+    Terminal,
 }
 
 impl Tab {
     /// The tabs that a kind has.
     pub fn of(kind: &Kind) -> &'static [Tab] {
-        if *kind == POD { &[Tab::Details, Tab::Logs, Tab::Events, Tab::Yaml] } else { &[Tab::Details, Tab::Events, Tab::Yaml] }
+        if *kind == POD {
+            &[Tab::Details, Tab::Logs, Tab::Terminal, Tab::Events, Tab::Yaml]
+        } else {
+            &[Tab::Details, Tab::Events, Tab::Yaml]
+        }
     }
 
     /// What stands on it.
@@ -23,6 +28,7 @@ impl Tab {
             Tab::Yaml => "YAML",
             Tab::Events => "Events",
             Tab::Logs => "Logs",
+            Tab::Terminal => "Terminal",
         }
     }
 
@@ -32,6 +38,7 @@ impl Tab {
             Tab::Yaml => "yaml",
             Tab::Events => "events",
             Tab::Logs => "logs",
+            Tab::Terminal => "terminal",
         }
     }
 }
@@ -152,6 +159,7 @@ mod tests {
             "/projects/hack/pods",
             "/projects/hack/pods/web-1",
             "/projects/hack/pods/web-1/logs",
+            "/projects/hack/pods/web-1/terminal",
             "/projects/hack/rolebindings.rbac.authorization.k8s.io/x/yaml",
             "/cluster/nodes/master/events",
         ];

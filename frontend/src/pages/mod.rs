@@ -7,4 +7,5 @@ pub mod logs;
 pub mod object;
 pub mod overview;
 pub mod projects;
+pub mod terminal;
 pub mod yaml;

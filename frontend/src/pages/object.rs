@@ -7,6 +7,7 @@ use crate::model::pod::{Container, containers};
 use crate::model::route::{Route, Tab};
 use crate::model::rows::{Order, Row, row, titles};
 use crate::pages::logs::Logs;
+use crate::pages::terminal::Terminal;
 use crate::pages::yaml::Yaml;
 use crate::state::live::{Clock, Live, State};
 use crate::state::nav::nav;
@@ -36,6 +37,7 @@ pub fn ObjectPage(project: Option<String>, kind: &'static Kind, name: String, ta
             view! { <Yaml path=kind.object_path(project.as_deref(), &name) title=format!("{} {name}", kind.singular) /> }.into_any()
         }
         Tab::Events => view! { <Events project=project.clone() kind name=name.clone() /> }.into_any(),
+        Tab::Terminal => view! { <Terminal project=project.clone().unwrap_or_default() pod=name.clone() object /> }.into_any(),
         Tab::Logs => view! { <Logs project=project.clone().unwrap_or_default() pod=name.clone() object /> }.into_any(),
     };
     let gone = name.clone();

@@ -2,6 +2,7 @@
 use crate::api::fetch::{self, Body};
 use crate::components::notice::Problem;
 use crate::model::diff::{Mark, lines};
+use crate::model::yaml::without_managed_fields;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -17,6 +18,7 @@ pub fn Yaml(path: String, title: String) -> impl IntoView {
         spawn_local(async move {
             match fetch::get_yaml(&path.get_value()).await {
                 Ok(yaml) => {
+                    let yaml = without_managed_fields(&yaml);
                     before.set(yaml.clone());
                     text.set(yaml);
                 }
@@ -35,8 +37,9 @@ pub fn Yaml(path: String, title: String) -> impl IntoView {
             busy.set(false);
             problem.set(String::new());
             match outcome {
-                Ok(after) if dry => changes.set(Some(lines(&before.get_untracked(), &after))),
+                Ok(after) if dry => changes.set(Some(lines(&before.get_untracked(), &without_managed_fields(&after)))),
                 Ok(after) => {
+                    let after = without_managed_fields(&after);
                     before.set(after.clone());
                     text.set(after);
                     changes.set(None);
