@@ -174,8 +174,8 @@ fn controller(rc: &Value, around: &Around<'_>) -> Why {
         let owners = items(&p["metadata"]["ownerReferences"]);
         owners.iter().any(|o| o["controller"] == true && o["name"] == rc["metadata"]["name"])
     };
-    let explained = around.pods.iter().filter(own).map(|p| pod::explain(p, around));
-    if let Some(pod) = explained.filter(|w| !w.healthy).next() {
+    let mut explained = around.pods.iter().filter(own).map(|p| pod::explain(p, around));
+    if let Some(pod) = explained.find(|w| !w.healthy) {
         why = why.because(pod.sentence);
         for cause in pod.chain {
             why = why.because(cause);
@@ -193,7 +193,7 @@ fn service(service: &Value, around: &Around<'_>) -> Why {
         return Why::well(format!("{what} is a name for {}", text(&service["spec"]["externalName"])));
     }
     let selector = &service["spec"]["selector"];
-    if !selector.as_object().is_some_and(|s| !s.is_empty()) {
+    if selector.as_object().is_none_or(|s| s.is_empty()) {
         return Why::well(format!("{what} has no selector: its endpoints are made by hand"));
     }
     let matching: Vec<&Value> = around.pods.iter().filter(|p| selects(selector, &p["metadata"]["labels"])).collect();

@@ -47,7 +47,7 @@ async fn one(client: &Client, kind: &Kind, namespace: &str, declared: &Value, dr
     }
     let declared = with_annotation(&declared);
     let path = resources::path(kind, namespace, name_of(&declared));
-    let known = KINDS.iter().any(|k| *k == kind);
+    let known = KINDS.contains(&kind);
     let mut attempt = 0;
     loop {
         attempt += 1;

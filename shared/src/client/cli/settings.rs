@@ -168,7 +168,7 @@ fn change(file: &mut Kubeconfig, flags: &Overrides, command: ConfigCommand) -> R
             format!("Context \"{name}\" {word}.\n")
         }
         ConfigCommand::SetCluster { name } => {
-            let insecure = flags.insecure.then(|| json!(true));
+            let insecure = flags.insecure.then_some(json!(true));
             let mut members = given(&[("server", text(&flags.server)), ("certificate-authority", file_path(&flags.certificate_authority))]);
             members.extend(given(&[("insecure-skip-tls-verify", insecure)]));
             file.set_entry("clusters", &name, &members);

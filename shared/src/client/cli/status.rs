@@ -24,7 +24,7 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 
 fn overview(project: &Value, server: &str, services: &[Value], controllers: &[Value], pods: &[Value]) -> String {
     let title = match rows::display_name(project) {
-        shown if shown.is_empty() => name(project).to_string(),
+        "" => name(project).to_string(),
         shown => format!("{shown} ({})", name(project)),
     };
     let mut out = format!("In project {title} on server {server}\n");
