@@ -5,6 +5,7 @@ set -euo pipefail
 bin=$1
 here=$(dirname "$0")
 "$bin/journey" --bin "$bin" "$here/tutorial.steps"
+"$bin/journey" --bin "$bin" "$here/start.steps" "$here/osc.steps"
 
 # kubectl's journey needs an image with a shell; no registry is asked.
 image=$(mktemp -d)

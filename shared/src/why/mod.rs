@@ -113,6 +113,11 @@ fn last_seen(event: &Value) -> &str {
 
 /// The newest warning about an object, of these reasons; of any reason when none is named.
 fn warning<'a>(object: &Value, around: &Around<'a>, reasons: &[&str]) -> Option<&'a Value> {
+    newest(object, around, |e| e["type"] == "Warning" && (reasons.is_empty() || reasons.contains(&text(&e["reason"]))))
+}
+
+/// The newest event about an object of those wanted.
+fn newest<'a>(object: &Value, around: &Around<'a>, wanted: impl Fn(&Value) -> bool) -> Option<&'a Value> {
     let uid = text(&object["metadata"]["uid"]);
     let about = |e: &&Value| {
         let subject = &e["involvedObject"];
@@ -121,7 +126,7 @@ fn warning<'a>(object: &Value, around: &Around<'a>, reasons: &[&str]) -> Option<
         } else {
             text(&subject["uid"]) == uid
         };
-        same && e["type"] == "Warning" && (reasons.is_empty() || reasons.contains(&text(&e["reason"])))
+        same && wanted(e)
     };
     around.events.iter().filter(about).max_by_key(|e| last_seen(e))
 }

@@ -1,5 +1,5 @@
 //! Why a pod does not run, or runs and is not ready.
-use super::{Around, Why, being_deleted, condition, count, deletion, is_true, items, line, name, text, warning};
+use super::{Around, Why, being_deleted, condition, count, deletion, is_true, items, line, name, newest, text, warning};
 use serde_json::Value;
 
 pub(super) fn explain(pod: &Value, around: &Around<'_>) -> Why {
@@ -143,7 +143,7 @@ fn waiting(what: &str, word: &str, pod: &Value, status: &Value, around: &Around<
         "CreateContainerConfigError" => does_not("cannot be set up".into()).because(said),
         "" | "ContainerCreating" | "PodInitializing" => {
             let why = Why::ill(format!("{what} is being started: {word} {own} is not made yet"));
-            match warning(pod, around, &[]) {
+            match newest(pod, around, |e| e["type"] == "Warning" || e["reason"] == "Pulling") {
                 Some(event) => why.because(line(text(&event["message"]))),
                 None => why,
             }

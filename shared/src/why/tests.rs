@@ -91,6 +91,16 @@ fn a_probe_that_fails_with_what_it_said() {
 }
 
 #[test]
+fn a_pod_whose_image_is_on_its_way_says_so() {
+    let coming = waiting("ContainerCreating", "");
+    let mut pulling = event("Pulling", "Pulling image \"web:9\"", "2");
+    pulling["type"] = json!("Normal");
+    let events = [event("Failed", "older trouble", "1"), pulling];
+    let why = explain(&kinds::POD, &coming, &Around { events: &events, ..Around::default() });
+    assert_eq!(why.chain, ["Pulling image \"web:9\""]);
+}
+
+#[test]
 fn a_pod_that_failed_and_one_that_is_going() {
     let mut failed =
         pod(json!({"phase":"Failed","containerStatuses":[{"name":"c","state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}));

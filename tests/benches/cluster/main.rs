@@ -1,9 +1,10 @@
 //! How quick the whole program is: each figure beside its floor or peer, measured in the same run.
 //!
-//! `cargo bench -p e2e --bench cluster [-- ROW…]`; rows: start, api, watch, docker. Beside this program the built
+//! `cargo bench -p e2e --bench cluster [-- ROW…]`; rows: start, command, api, watch, docker. Beside this program the built
 //! `openshift` is expected; Docker rows are left out, and said to be, where no engine answers.
 mod api;
 mod client;
+mod command;
 mod docker;
 mod server;
 mod start;
@@ -28,6 +29,9 @@ fn main() {
     let outcome: Result<(), String> = runtime.block_on(async {
         if asked("start") {
             start::rows().await?;
+        }
+        if asked("command") {
+            command::rows().await?;
         }
         if asked("api") {
             api::rows().await?;

@@ -1,7 +1,7 @@
 //! `osc why`: reads what stands around an object and prints what `shared::why` makes of it.
 use super::inspect::items;
 use super::print;
-use crate::client::http::{Client, with_query};
+use crate::client::http::Client;
 use crate::client::resources::{self, Selection};
 use crate::client::{ClientError, Result};
 use crate::kinds::{EVENT, NODE, POD, RESOURCE_QUOTA, SERVICE};
@@ -16,8 +16,7 @@ pub(super) async fn run(client: &Client, words: &[String]) -> Result<()> {
         let namespace = client.target.namespace.as_str();
         let object = client.get(&resources::path(named.kind, namespace, &named.name)).await?;
         let within = if named.kind.namespaced() { namespace } else { "" };
-        let warnings = with_query(&resources::path(&EVENT, within, ""), &[("fieldSelector", "type=Warning")]);
-        let events = items(client, warnings).await;
+        let events = items(client, resources::path(&EVENT, within, "")).await;
         let (mut pods, mut services, mut quotas, mut nodes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         if named.kind.namespaced() {
             pods = items(client, resources::path(&POD, namespace, "")).await;
