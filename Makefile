@@ -4,13 +4,16 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: run build console setup test unit e2e check bench clean-cluster
+.PHONY: run build console screenshots setup setup-tests test unit e2e check bench clean-cluster
 
 run: setup build
 	$(BIN)/openshift start $(ARGS)
 
 setup:
 	@scripts/setup.sh
+
+setup-tests:
+	@scripts/setup.sh tests
 
 build: console
 	$(CARGO) build --release --workspace --all-features
@@ -22,7 +25,7 @@ console:
 	$(CARGO) build --release --locked --manifest-path tools/console-build/Cargo.toml --target-dir $(CONSOLE)
 	$(CONSOLE)/release/console-build . $(CONSOLE)
 
-test: setup check unit e2e
+test: setup-tests check unit e2e
 
 # Everything that needs no engine; the kernel's rules are tested in network namespaces of their own.
 unit: console
@@ -33,6 +36,11 @@ unit: console
 e2e: build
 	tests/journeys/run.sh $(BIN)
 	tests/pods/run.sh $(BIN)
+	if command -v chromedriver >/dev/null; then $(BIN)/browser $(BIN)/openshift; else echo "skipped: no chromedriver is installed"; fi
+
+# Pictures of every page of the console, light and dark, wide and narrow.
+screenshots: setup-tests build
+	$(BIN)/browser $(BIN)/openshift $(or $(TO),target/screenshots)
 
 # Format, lints, and the rules of tests/tidy.rs.
 check:

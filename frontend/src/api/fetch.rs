@@ -80,12 +80,14 @@ async fn start(method: &str, path: &str, body: Option<Body<'_>>, accept: &str, s
     if response.ok() {
         return Ok(response);
     }
-    if response.status() == 401 && path != "/login" {
-        session_lost();
-    }
     let text = JsFuture::from(response.text().map_err(unreachable)?).await.map_err(unreachable)?.as_string().unwrap_or_default();
     let status = serde_json::from_str::<Status>(&text).ok().filter(|s| s.code != 0);
     let status = status.unwrap_or_else(|| Status::failure(response.status(), Reason::Unknown, text.trim().to_string()));
+    // A browser drops a cookie that has run out: then nobody asks, and nobody is refused.
+    let nobody = status.code == 401 || status.code == 403 && status.message.contains("\"system:anonymous\"");
+    if nobody && path != "/login" {
+        session_lost();
+    }
     Err(ApiError::Refused(Box::new(status)))
 }
 
