@@ -43,10 +43,11 @@ pub fn Table(
         let first = top.get().saturating_sub(MARGIN_ROWS).min(count);
         (first, (first + WINDOW_ROWS + 2 * MARGIN_ROWS).min(count))
     });
-    let shown = move || {
+    let shown = Memo::new(move |_| {
         let (from, to) = span.get();
         rows.with(|r| r[from.min(r.len())..to.min(r.len())].to_vec())
-    };
+    });
+    let names = Memo::new(move |_| shown.with(|rows| rows.iter().map(|r| r.name.clone()).collect::<Vec<_>>()));
     let space = |rows: usize| format!("{}px", rows * ROW_PIXELS);
     let headings = titles(kind);
     let width = headings.len();
@@ -58,7 +59,7 @@ pub fn Table(
                 </thead>
                 <tbody>
                     <tr class="space" aria-hidden="true" hidden=move || span.get().0 == 0><td colspan=width.to_string() style:height=move || space(span.get().0)></td></tr>
-                    <For each=shown key=Row::clone_key let:row>{line(row, &headings, href)}</For>
+                    <For each=move || names.get() key=|name| name.clone() let:name>{line(name, shown, &headings, href)}</For>
                     <tr class="space" aria-hidden="true" hidden={move || span.get().1 >= count.get()}>
                         <td colspan=width.to_string() style:height=move || space(count.get().saturating_sub(span.get().1))></td>
                     </tr>
@@ -88,17 +89,21 @@ fn heading(column: usize, title: &'static str, order: RwSignal<Order>) -> impl I
     }
 }
 
-fn line(row: Row, headings: &[&'static str], href: Callback<String, String>) -> impl IntoView + use<> {
-    let link = href.run(row.name.clone());
-    let cells = row.cells.into_iter().zip(headings.to_vec()).map(|(cell, title)| {
+/// A row stays the same element while its cells change: who stands on it with the keyboard stays there.
+fn line(name: String, shown: Memo<Vec<Row>>, headings: &[&'static str], href: Callback<String, String>) -> impl IntoView + use<> {
+    let link = href.run(name.clone());
+    let row = Memo::new(move |_| shown.with(|rows| rows.iter().find(|r| r.name == name).cloned()));
+    let cells = headings.to_vec().into_iter().enumerate().map(|(i, title)| {
+        let cell = Memo::new(move |_| row.with(|r| r.as_ref().and_then(|r| r.cells.get(i).cloned())));
+        let text = move || cell.with(|c| c.as_ref().map(|c| c.text.clone()).unwrap_or_default());
         if title == "Name" {
-            return view! { <th scope="row" data-title=title><a href=link.clone() title=cell.text.clone()>{cell.text.clone()}</a></th> }
-                .into_any();
+            return view! { <th scope="row"><a href=link.clone() title=text>{text}</a></th> }.into_any();
         }
-        match cell.tone {
-            Some(tone) => view! { <td data-title=title><Status text=cell.text tone /></td> }.into_any(),
-            None => view! { <td data-title=title title=cell.text.clone()>{cell.text.clone()}</td> }.into_any(),
-        }
+        let content = move || match cell.with(|c| c.as_ref().and_then(|c| c.tone)) {
+            Some(tone) => view! { <Status text=text() tone /> }.into_any(),
+            None => text().into_any(),
+        };
+        view! { <td title=text>{content}</td> }.into_any()
     });
     view! { <tr>{cells.collect_view()}</tr> }
 }

@@ -28,13 +28,6 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-impl Row {
-    /// What tells whether a row must be drawn anew.
-    pub fn clone_key(&self) -> String {
-        self.cells.iter().fold(self.name.clone(), |all, c| all + "\u{1}" + &c.text)
-    }
-}
-
 /// The titles of the columns that are shown.
 pub fn titles(kind: &Kind) -> Vec<&'static str> {
     table::columns(kind).iter().filter(|c| c.priority == 0).map(|c| c.name).collect()

@@ -7,15 +7,25 @@ use crate::state::live::{Clock, Live, State};
 use leptos::prelude::*;
 use shared::kinds::Kind;
 
+/// More objects than this make a long list.
+const LONG: usize = 500;
+/// How often the ages of a long list are counted.
+const LONG_SECONDS: i64 = 10;
+
 #[component]
 pub fn ListPage(project: Option<String>, kind: &'static Kind) -> impl IntoView {
     let live = Live::watch(kind.collection_path(project.as_deref()), String::new());
     let filter = RwSignal::new(String::new());
     let order = RwSignal::new(Order::default());
     let clock: Clock = expect_context();
+    // Every second all ages of a long list would be computed for the few that are in sight.
+    let now = Memo::new(move |_| {
+        let now = clock.0.get();
+        if live.objects.with_untracked(|o| o.len()) > LONG { now / LONG_SECONDS * LONG_SECONDS } else { now }
+    });
     let rows = Memo::new(move |_| {
         let filter = Filter::parse(&filter.get());
-        let now = clock.0.get();
+        let now = now.get();
         let mut rows: Vec<Row> = live
             .objects
             .with(|all| all.values().map(|o| (o, row(kind, o, now))).filter(|(o, r)| filter.accepts(o, r)).map(|(_, r)| r).collect());

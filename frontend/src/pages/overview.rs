@@ -3,7 +3,7 @@ use crate::api::fetch;
 use crate::components::copy::Copy;
 use crate::components::notice::{Liveness, Problem};
 use crate::components::status::Status;
-use crate::model::overview::{Controller, PodChip, Tile, tiles};
+use crate::model::overview::{PodChip, Service, Tile, tiles};
 use crate::model::route::{Route, Tab};
 use crate::state::live::{Live, State};
 use leptos::prelude::*;
@@ -34,8 +34,7 @@ pub fn Overview(project: String) -> impl IntoView {
             let same = |t: &&Tile| t.service.as_ref().map_or("", |s| s.name.as_str()) == key;
             all.with(|a| a.iter().find(same).cloned().unwrap_or_default())
         });
-        let project = name.get_value();
-        view! { <article class="tile wide">{move || tile_body(&project, found.get(), problem)}</article> }
+        tile_view(name.get_value(), found, problem)
     };
     view! {
         <header class="page">
@@ -60,53 +59,70 @@ fn object(project: &str, kind: &'static Kind, name: &str) -> String {
     Route::Object { project: Some(project.to_string()), kind, name: name.to_string(), tab: Tab::Details }.path()
 }
 
-fn tile_body(project: &str, tile: Tile, problem: RwSignal<String>) -> impl IntoView + use<> {
-    let nothing = tile.controllers.is_empty() && tile.pods.is_empty();
-    let head = match tile.service {
-        Some(s) => view! {
-            <header class="service">
-                <h2><a href=object(project, &SERVICE, &s.name)>{s.name.clone()}</a></h2>
-                <span class="kind">"Service"</span>
-                <code class="address">{s.address}</code>
-            </header>
-            {(nothing && s.selects).then(|| view! { <p class="hint warn">"No pod matches "<code>{s.selector}</code>": nothing answers at this address."</p> })}
-        }
-        .into_any(),
-        None => view! { <header class="service"><h2 class="plain">"Not behind a service"</h2></header> }.into_any(),
-    };
-    let project = project.to_string();
-    let loose =
-        (!tile.pods.is_empty()).then(|| view! { <div class="controller"><p class="kind">"Pods"</p>{chips(&project, tile.pods)}</div> });
-    let controllers: Vec<_> = tile.controllers.into_iter().map(|c| controller(&project, c, problem)).collect();
-    view! { {head} {controllers} {loose} }
+/// A tile, its controllers and their buttons stay the same elements while numbers and pods change.
+fn tile_view(project: String, tile: Memo<Tile>, problem: RwSignal<String>) -> impl IntoView {
+    let service = Memo::new(move |_| tile.with(|t| t.service.clone()));
+    let nothing = Memo::new(move |_| tile.with(|t| t.controllers.is_empty() && t.pods.is_empty()));
+    let names = Memo::new(move |_| tile.with(|t| t.controllers.iter().map(|c| c.name.clone()).collect::<Vec<_>>()));
+    let loose = Memo::new(move |_| tile.with(|t| t.pods.clone()));
+    let (for_head, for_controllers) = (project.clone(), project.clone());
+    view! {
+        <article class="tile wide">
+            {move || head(&for_head, service.get(), nothing.get())}
+            <For each=move || names.get() key=|n| n.clone() let:name>{controller(&for_controllers, name, tile, problem)}</For>
+            {move || {
+                let pods = loose.get();
+                (!pods.is_empty()).then(|| view! { <div class="controller"><p class="kind">"Pods"</p>{chips(&project, pods)}</div> })
+            }}
+        </article>
+    }
 }
 
-fn controller(project: &str, c: Controller, problem: RwSignal<String>) -> impl IntoView + use<> {
-    let path = REPLICATION_CONTROLLER.object_path(Some(project), &c.name);
-    let wanted = c.wanted;
-    let scale = move |to: i64| {
-        let path = format!("{path}/scale");
+fn head(project: &str, service: Option<Service>, nothing: bool) -> AnyView {
+    let Some(s) = service else {
+        return view! { <header class="service"><h2 class="plain">"Not behind a service"</h2></header> }.into_any();
+    };
+    view! {
+        <header class="service">
+            <h2><a href=object(project, &SERVICE, &s.name)>{s.name.clone()}</a></h2>
+            <span class="kind">"Service"</span>
+            <code class="address">{s.address}</code>
+        </header>
+        {(nothing && s.selects).then(|| view! { <p class="hint warn">"No pod matches "<code>{s.selector}</code>": nothing answers at this address."</p> })}
+    }
+    .into_any()
+}
+
+fn controller(project: &str, name: String, tile: Memo<Tile>, problem: RwSignal<String>) -> impl IntoView + use<> {
+    let path = format!("{}/scale", REPLICATION_CONTROLLER.object_path(Some(project), &name));
+    let (href, project) = (object(project, &REPLICATION_CONTROLLER, &name), project.to_string());
+    let (fewer, more) = (format!("One replica less of {name}"), format!("One replica more of {name}"));
+    let title = name.clone();
+    let now = Memo::new(move |_| tile.with(|t| t.controllers.iter().find(|c| c.name == name).cloned()));
+    let wanted = Memo::new(move |_| now.with(|c| c.as_ref().map_or(0, |c| c.wanted)));
+    let image = Memo::new(move |_| now.with(|c| c.as_ref().map(|c| c.image.clone()).unwrap_or_default()));
+    let count = move || now.with(|c| c.as_ref().map(|c| format!("{} of {} ready", c.ready, c.wanted)));
+    let pods = Memo::new(move |_| now.with(|c| c.as_ref().map(|c| c.pods.clone()).unwrap_or_default()));
+    let scale = Callback::new(move |by: i64| {
+        let (path, to) = (path.clone(), wanted.get_untracked() + by);
         spawn_local(async move {
             let outcome = fetch::send("PATCH", &path, &json!({"spec": {"replicas": to}})).await;
             problem.set(outcome.err().map(|e| format!("The number of replicas is as it was. {}", e.sentence())).unwrap_or_default());
         });
-    };
-    let (less, more) = (scale.clone(), scale);
-    let (fewer_label, more_label) = (format!("One replica less of {}", c.name), format!("One replica more of {}", c.name));
-    let count = format!("{} of {} ready", c.ready, wanted);
+    });
     view! {
         <div class="controller">
             <div class="line">
-                <h3><a href=object(project, &REPLICATION_CONTROLLER, &c.name)>{c.name.clone()}</a></h3>
+                <h3><a href=href>{title}</a></h3>
                 <span class="kind">"Replication controller"</span>
-                <span class="image" title=c.image.clone()>{c.image.clone()}</span>
+                <span class="image" title=move || image.get()>{move || image.get()}</span>
                 <span class="scale" role="group" aria-label="Replicas">
-                    <button type="button" disabled={wanted == 0} aria-label=fewer_label on:click=move |_| less(wanted - 1)>"−"</button>
+                    <button type="button" disabled={move || wanted.get() == 0} aria-label=fewer on:click=move |_| scale.run(-1)>"−"</button>
                     <output>{count}</output>
-                    <button type="button" aria-label=more_label on:click=move |_| more(wanted + 1)>"+"</button>
+                    <button type="button" aria-label=more on:click=move |_| scale.run(1)>"+"</button>
                 </span>
             </div>
-            {chips(project, c.pods)}
+            {move || chips(&project, pods.get())}
         </div>
     }
 }

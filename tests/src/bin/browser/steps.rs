@@ -122,6 +122,9 @@ impl Page {
         }
         b.click("//button[@aria-label='One replica more of hello-controller']").await?;
         b.see("//output[.='2 of 2 ready']").await?;
+        if b.script("return document.activeElement.getAttribute('aria-label')").await? != "One replica more of hello-controller" {
+            return Err("the button lost the focus when the number changed".into());
+        }
         server.osc(&["resize", "rc", "hello-controller", "--replicas=3", "-n", "hack"])?;
         b.see("//output[.='3 of 3 ready']").await?;
         if b.script("return window.unchanged").await? != Value::Bool(true) {
