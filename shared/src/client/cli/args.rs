@@ -2,6 +2,7 @@
 use super::super::config::Overrides;
 use super::apply::ApplyArgs;
 use super::edit::EditArgs;
+use super::explain::ExplainArgs;
 use super::expose::ExposeArgs;
 use super::forward::ForwardArgs;
 use super::login::LoginArgs;
@@ -128,6 +129,8 @@ pub(super) enum Command {
     Status,
     /// Show an object with what belongs to it
     Describe(Words),
+    /// Say what the fields of a kind mean
+    Explain(ExplainArgs),
     /// Print the log of a pod's container
     Log(LogArgs),
     #[command(hide = true)]

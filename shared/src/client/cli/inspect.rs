@@ -3,8 +3,7 @@ use super::args::Cli;
 use super::print;
 use crate::client::http::{Client, with_query};
 use crate::client::output::describe::{Related, describe as text_of};
-use crate::client::resources::{self, Selection};
-use crate::client::{ClientError, Result};
+use crate::client::{Result, resources};
 use crate::kinds::{ENDPOINTS, EVENT, KINDS, LIMIT_RANGE, POD, REPLICATION_CONTROLLER, RESOURCE_QUOTA, Storage};
 use clap::CommandFactory;
 use serde_json::Value;
@@ -18,10 +17,15 @@ pub(super) async fn items(client: &Client, path: String) -> Vec<Value> {
 }
 
 pub(super) async fn describe(client: &Client, words: &[String]) -> Result<()> {
-    let Selection::Names(names) = resources::select(client, words).await? else {
-        return Err(ClientError::usage("name the object: describe RESOURCE NAME"));
-    };
-    for named in names {
+    // A kind alone means every object of it.
+    let names = super::write::chosen(client, words, None, true).await?;
+    if names.is_empty() {
+        return print("No resources found\n");
+    }
+    for (i, named) in names.into_iter().enumerate() {
+        if i > 0 {
+            print("\n\n")?;
+        }
         let namespace = client.target.namespace.clone();
         let object = client.get(&resources::path(named.kind, &namespace, &named.name)).await?;
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_string();

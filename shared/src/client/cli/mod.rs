@@ -2,6 +2,7 @@
 mod apply;
 mod args;
 mod edit;
+mod explain;
 mod expose;
 mod forward;
 mod get;
@@ -87,6 +88,7 @@ async fn osc(cli: Cli) -> Result<()> {
         Command::Update(a) | Command::Replace(a) => write::update(&connect()?, a).await,
         Command::Delete(a) | Command::Stop(a) => write::delete(&connect()?, a).await,
         Command::Patch(a) => write::patch_typed(&connect()?, a).await,
+        Command::Explain(a) => explain::run(&connect()?, a).await,
         Command::Edit(a) => edit::run(&connect()?, a).await,
         Command::Expose(a) => expose::run(&connect()?, a).await,
         Command::Wait(a) => wait::run(&connect()?, a).await,
