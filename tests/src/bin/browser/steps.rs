@@ -1,7 +1,6 @@
 //! What is done in the browser, and what must be seen.
 use super::driver::{Browser, Outcome};
 use super::server::Server;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,9 +54,7 @@ impl Page {
                 self.browser.window(width, 860).await?;
                 // Colours fade into each other for a moment.
                 let began = Instant::now();
-                while self.browser.script("return document.getAnimations().length").await? != Value::from(0) && began.elapsed() < ARRIVE_MAX
-                {
-                }
+                while self.browser.script("return document.getAnimations().length").await? != 0 && began.elapsed() < ARRIVE_MAX {}
                 let wrong = self.browser.script(CHECKS).await?;
                 if wrong.as_array().is_none_or(|w| !w.is_empty()) {
                     return Err(format!("{name}, {theme}, {size}: {wrong:#}"));
@@ -127,7 +124,7 @@ impl Page {
         }
         server.osc(&["resize", "rc", "hello-controller", "--replicas=3", "-n", "hack"])?;
         b.see("//output[.='3 of 3 ready']").await?;
-        if b.script("return window.unchanged").await? != Value::Bool(true) {
+        if b.script("return window.unchanged").await? != true {
             return Err("the page was loaded anew".into());
         }
         self.good("overview").await
@@ -169,7 +166,7 @@ impl Page {
             t.value = t.value.replace('metadata:\\n', 'metadata:\\n  labels:\\n    edited: here\\n'); \
             t.dispatchEvent(new Event('input', {bubbles: true})); return true";
         let began = Instant::now();
-        while b.script(edit).await? != Value::Bool(true) {
+        while b.script(edit).await? != true {
             if began.elapsed() > ARRIVE_MAX * 5 {
                 return Err("the YAML does not appear".into());
             }
