@@ -15,7 +15,12 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 #[derive(Parser, Debug)]
-#[command(name = "osc", about = "OpenShift Client: work on the objects of a cluster", disable_version_flag = true)]
+#[command(
+    name = "osc",
+    about = "OpenShift Client: work on the objects of a cluster",
+    disable_version_flag = true,
+    after_help = "Every command also takes the flags that 'osc options' lists."
+)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -24,7 +29,7 @@ pub(super) struct Cli {
 }
 
 #[derive(Parser, Debug)]
-#[command(name = "ex", about = "Work on projects and policy", disable_version_flag = true)]
+#[command(name = "ex", bin_name = "openshift ex", about = "Work on projects and policy", disable_version_flag = true)]
 pub(super) struct ExCli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -38,42 +43,49 @@ pub(super) struct Global {
     #[arg(short, long, global = true)]
     namespace: Option<String>,
     /// Kubeconfig file
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide = true)]
     kubeconfig: Option<PathBuf>,
-    #[arg(long, global = true)]
+    /// Context of the kubeconfig
+    #[arg(long, global = true, hide = true)]
     context: Option<String>,
-    #[arg(long, global = true)]
+    /// Cluster of the kubeconfig
+    #[arg(long, global = true, hide = true)]
     cluster: Option<String>,
-    #[arg(long, global = true)]
+    /// User of the kubeconfig
+    #[arg(long, global = true, hide = true)]
     user: Option<String>,
     /// Address of the API server
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide = true)]
     server: Option<String>,
-    #[arg(long, global = true)]
+    /// Token to show to the server
+    #[arg(long, global = true, hide = true)]
     token: Option<String>,
-    #[arg(long, global = true)]
+    /// Name for a login by password
+    #[arg(long, global = true, hide = true)]
     username: Option<String>,
-    #[arg(long, global = true)]
+    /// Password for a login
+    #[arg(long, global = true, hide = true)]
     password: Option<String>,
-    #[arg(long, global = true)]
+    /// File with the certificates to trust
+    #[arg(long, global = true, hide = true)]
     certificate_authority: Option<PathBuf>,
-    #[arg(long, global = true)]
+    /// File with your certificate
+    #[arg(long, global = true, hide = true)]
     client_certificate: Option<PathBuf>,
-    #[arg(long, global = true)]
+    /// File with the key of your certificate
+    #[arg(long, global = true, hide = true)]
     client_key: Option<PathBuf>,
     /// Do not check the server's certificate
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide = true)]
     insecure_skip_tls_verify: bool,
     /// Version of what is printed: v1beta1, v1beta2, v1beta3 or v1
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide = true)]
     pub(super) api_version: Option<String>,
-    /// Stop if client and server are of different versions; they are one program, so there is nothing to stop for
+    // Flags of the era: accepted, with nothing to do.
     #[arg(long, global = true, hide = true, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
     match_server_version: Option<bool>,
-    /// Have the input checked; the server always does
     #[arg(long, global = true, hide = true, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
     validate: Option<String>,
-    /// Accepted for old commands' sake
     #[arg(long, global = true, hide = true, alias = "v")]
     loglevel: Option<i32>,
 }

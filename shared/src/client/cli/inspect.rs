@@ -84,7 +84,7 @@ pub(super) fn api_resources() -> Result<()> {
 pub(super) fn options() -> Result<()> {
     let mut text = String::from("The following flags can be passed to every command:\n\n");
     let command = Cli::command();
-    for argument in command.get_arguments().filter(|a| a.is_global_set()) {
+    for argument in command.get_arguments().filter(|a| a.is_global_set() && a.get_help().is_some()) {
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         text.push_str(&format!("  --{:<26}{help}\n", argument.get_long().unwrap_or_default()));
     }

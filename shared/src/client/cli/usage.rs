@@ -39,7 +39,8 @@ pub(super) fn line(error: &clap::Error) -> Option<String> {
             format!("unknown command {word:?}{}; {see}", suggestion(ContextKind::SuggestedSubcommand)).replace("?; see", "? See")
         }
         ErrorKind::MissingRequiredArgument => {
-            format!("'{command}' needs {}; {see}", argument().replace(['<', '>'], "").replace("...", "…"))
+            let missing = text(error, ContextKind::InvalidArg).unwrap_or_default();
+            format!("'{command}' needs {}; {see}", missing.replace(['<', '>'], "").replace("...", "…"))
         }
         ErrorKind::MissingSubcommand => format!("'{command}' needs a command; {see}"),
         ErrorKind::InvalidValue if value().is_empty() => format!("{} needs a value; {see}", argument()),
@@ -98,6 +99,7 @@ mod tests {
             "{}",
             of("osc resize --replicas=x rc a")
         );
+        assert!(of("osc policy add-user").starts_with("'osc policy add-user' needs ROLE, NAMES…;"), "{}", of("osc policy add-user"));
         assert_eq!(of("osc whoami you"), "\"you\" is one argument too many for 'osc whoami'; see 'osc whoami --help'");
         assert!(of("osc get pods -n").contains("needs a value"), "{}", of("osc get pods -n"));
         assert!(of("osc completion tcsh").contains("one of"), "{}", of("osc completion tcsh"));
