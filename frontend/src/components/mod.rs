@@ -6,3 +6,4 @@ pub mod notice;
 pub mod shell;
 pub mod status;
 pub mod table;
+pub mod why;

@@ -3,6 +3,7 @@ use crate::components::confirm::ConfirmDelete;
 use crate::components::notice::Liveness;
 use crate::components::status::Status;
 use crate::components::table::Table;
+use crate::components::why::Why;
 use crate::model::pod::{Container, containers};
 use crate::model::route::{Route, Tab};
 use crate::model::rows::{Order, Row, row, titles};
@@ -32,7 +33,7 @@ pub fn ObjectPage(project: Option<String>, kind: &'static Kind, name: String, ta
         view! { <a href=href aria-current=(*t == tab).then_some("page")>{t.title()}</a> }
     });
     let body = match tab {
-        Tab::Details => view! { <Details kind object /> }.into_any(),
+        Tab::Details => view! { <Why kind project=project.clone() object /><Details kind object /> }.into_any(),
         Tab::Yaml => {
             view! { <Yaml path=kind.object_path(project.as_deref(), &name) title=format!("{} {name}", kind.singular) /> }.into_any()
         }
