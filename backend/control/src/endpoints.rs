@@ -20,6 +20,10 @@ pub(crate) fn start(context: &Context) {
     context.pods.on_change(move |change| concerned(change, &s).into_iter().for_each(|key| q.add(key)));
     let q = queue.clone();
     services.on_change(move |change| q.add(change.key.clone()));
+    // Services may have gone while no server ran: what they left is looked at once.
+    for left in context.registry.all(&ENDPOINTS, None).1 {
+        queue.add((left.namespace().to_string(), left.name().to_string()));
+    }
     runner::run(context, "endpoints", queue, move |context, key| run(context, services.clone(), key));
 }
 
@@ -55,7 +59,8 @@ async fn removed(context: &Context, key: &Key) -> Result<(), Status> {
     let ours = stored.index().meta.labels.contains_key("endpoints.kubernetes.io/managed-by");
     if ours {
         let options = registry::options::DeleteOptions::default();
-        let _ = context.registry.delete(&context.caller, &ENDPOINTS, Some(&key.0), &key.1, &options).await;
+        let outcome = context.registry.delete(&context.caller, &ENDPOINTS, Some(&key.0), &key.1, &options).await;
+        return outcome.map(|_| ()).or_else(|status| if status.is_not_found() { Ok(()) } else { Err(status) });
     }
     Ok(())
 }

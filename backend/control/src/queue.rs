@@ -92,6 +92,8 @@ impl Queue {
             release(&mut state, key);
             delay
         };
+        // What became due meanwhile is due before the delay, and whoever waits does not know of it yet.
+        self.changed.notify_one();
         self.add_after(key.clone(), delay);
     }
 }
@@ -134,6 +136,25 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(20), q.next()).await.is_err());
         q.done(&key("a"));
         assert_eq!(q.next().await, key("a"));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_changed_while_work_on_it_failed_comes_at_once_to_one_who_waits() {
+        let q = std::sync::Arc::new(Queue::default());
+        q.add(key("a"));
+        assert_eq!(q.next().await, key("a"));
+        q.add(key("a"));
+        let waiting = {
+            let q = q.clone();
+            tokio::spawn(async move { q.next().await })
+        };
+        // The waiter sees nothing that is due, and sleeps.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        q.failed(&key("a"));
+        let found = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("it is not forgotten");
+        assert_eq!(found.unwrap(), key("a"));
     }
 
     #[tokio::test]

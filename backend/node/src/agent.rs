@@ -56,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) starts: Semaphore,
     /// CPU in thousandths of a core, memory in bytes.
     pub(crate) capacity: (i64, i64),
+    /// Ends the agent with all its workers.
+    pub(crate) stop: CancellationToken,
     known: RwLock<HashMap<String, Known>>,
     workers: Mutex<HashMap<String, mpsc::Sender<Signal>>>,
 }
@@ -89,7 +91,9 @@ impl Agent {
         let engine = runtime.info().await;
         // The engine may come later; the machine is this one all the same.
         let capacity = engine.as_ref().map_or_else(|_| machine(), |e| (e.cpu_count * 1000, e.memory_bytes));
+        let stop = CancellationToken::new();
         let node = Arc::new(Node {
+            stop: stop.clone(),
             events: Arc::new(Events::new(api.clone(), &config.node_name)),
             services: RwLock::default(),
             starts: Semaphore::new(STARTS_MAX),
@@ -100,7 +104,6 @@ impl Agent {
             api,
             runtime,
         });
-        let stop = CancellationToken::new();
         let why = engine.as_ref().err().map(|e| format!("Docker does not answer: {e}"));
         heartbeat::register(&node, engine.as_ref().map_err(|_| why.as_deref().unwrap_or_default())).await;
         heartbeat::start(node.clone(), stop.clone());

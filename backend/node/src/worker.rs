@@ -92,7 +92,14 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
         signals,
         sender: sender.clone(),
     };
-    tokio::spawn(worker.run(found));
+    // Two agents at work on one pod would each make its containers: the workers end with their agent.
+    let stop = worker.node.stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = worker.run(found) => {}
+            () = stop.cancelled() => {}
+        }
+    });
     sender
 }
 
@@ -141,6 +148,12 @@ fn overruled(reported: &Value, pod: &Pod) -> bool {
         stored.is_none_or(|c| ours["status"] != c.status.as_str())
     });
     !reported.is_null() && (reported["phase"] != pod.status.phase.as_str() || changed.next().is_some())
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.probe_tasks.values().for_each(tokio::task::JoinHandle::abort);
+    }
 }
 
 impl Worker {

@@ -53,7 +53,6 @@ impl Worker {
 
     /// The API has forgotten the pod already.
     pub(super) async fn end_at_once(mut self) {
-        self.probe_tasks.values().for_each(tokio::task::JoinHandle::abort);
         self.remove_everything().await;
         let uid = self.pod.metadata.uid.clone();
         self.node.forget(&uid);
