@@ -76,13 +76,14 @@ fn note(graph: &Graph, queue: &Queue, kind: usize, change: &Change<Item>) {
         None => {
             let old = change.old.as_ref().expect("a deletion has a last state");
             dependents.get(&old.uid).into_iter().flatten().for_each(|(k, key)| queue.add(queue_key(*k, key)));
-            // An owner that waits for this one in the foreground may be done now.
-            for o in &old.owners {
-                if let Some(i) = by_api_version(&o.api_version, &o.kind).and_then(|k| KINDS.iter().position(|x| *x == k)) {
-                    let ns = if KINDS[i].namespaced() { change.key.0.clone() } else { String::new() };
-                    queue.add(queue_key(i, &(ns, o.name.clone())));
-                }
-            }
+        }
+    }
+    // An owner that waits for this one, gone or let go, may be done now.
+    let still = |o: &OwnerReference| change.new.as_ref().is_some_and(|n| n.owners.iter().any(|x| x.uid == o.uid));
+    for o in change.old.iter().flat_map(|old| &old.owners).filter(|o| !still(o)) {
+        if let Some(i) = by_api_version(&o.api_version, &o.kind).and_then(|k| KINDS.iter().position(|x| *x == k)) {
+            let ns = if KINDS[i].namespaced() { change.key.0.clone() } else { String::new() };
+            queue.add(queue_key(i, &(ns, o.name.clone())));
         }
     }
 }
@@ -112,5 +113,38 @@ fn owner_state(reference: &OwnerReference, found: Option<Option<Item>>) -> Owner
             if waits && reference.block_owner_deletion == Some(true) { OwnerState::WaitsForDependents } else { OwnerState::Alive }
         }
         Some(_) => OwnerState::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::kinds::{POD, REPLICATION_CONTROLLER};
+
+    fn at(kind: &Kind) -> usize {
+        KINDS.iter().position(|k| *k == kind).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_owner_is_looked_at_when_a_dependent_is_let_go_or_gone() {
+        let owner = OwnerReference {
+            api_version: "v1".into(),
+            kind: "ReplicationController".into(),
+            name: "r".into(),
+            uid: "u".into(),
+            ..OwnerReference::default()
+        };
+        let pod = |owners: &[OwnerReference]| {
+            let (namespace, name, uid) = ("n".to_string(), "p".to_string(), "x".to_string());
+            Some(Arc::new(Item { kind: &POD, namespace, name, uid, owners: owners.to_vec(), finalizers: Vec::new(), deleting: false }))
+        };
+        let key = ("n".to_string(), "p".to_string());
+        for new in [pod(&[]), None] {
+            let (graph, queue) = (Graph::default(), Queue::default());
+            note(&graph, &queue, at(&POD), &Change { key: key.clone(), old: pod(&[owner.clone()]), new });
+            let wanted = queue_key(at(&REPLICATION_CONTROLLER), &("n".into(), "r".into()));
+            let found = tokio::time::timeout(std::time::Duration::from_secs(5), queue.next()).await;
+            assert_eq!(found.expect("the owner is due"), wanted);
+        }
     }
 }

@@ -216,6 +216,18 @@ impl Node {
             futures::future::join_all(containers.iter().map(|c| self.runtime.remove(&c.id))).await;
             let _ = std::fs::remove_dir_all(volumes::pod_dir(&self.config.data_dir, &uid));
         }
+        self.remove_directories(&wanted);
+    }
+
+    /// Directories of pods that are neither wanted nor being ended: an agent before this one came no further.
+    fn remove_directories(&self, wanted: &[String]) {
+        let workers = self.workers.lock();
+        for entry in std::fs::read_dir(volumes::pods_dir(&self.config.data_dir)).into_iter().flatten().flatten() {
+            let uid = entry.file_name().to_string_lossy().into_owned();
+            if !wanted.contains(&uid) && !workers.contains_key(&uid) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     fn desired(self: &Arc<Self>, pod: Pod, found: Option<Vec<ContainerInfo>>) {

@@ -15,7 +15,12 @@ const MODE_DEFAULT: i32 = 0o644;
 
 /// Where a pod keeps its files.
 pub(crate) fn pod_dir(data_dir: &Path, uid: &str) -> PathBuf {
-    data_dir.join("pods").join(uid)
+    pods_dir(data_dir).join(uid)
+}
+
+/// What all pods of this node have on its disk.
+pub(crate) fn pods_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("pods")
 }
 
 pub(crate) struct Context<'a> {
