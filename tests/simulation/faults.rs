@@ -161,7 +161,8 @@ impl NodeApi for Link {
 
     async fn watch(&self, kind: &'static Kind, selector: &str, from: u64) -> Result<Box<dyn NodeWatch>, Status> {
         let (mut turn, mut cut) = (self.door.turn.subscribe(), self.cut.subscribe());
-        (turn.mark_unchanged(), cut.mark_unchanged());
+        turn.mark_unchanged();
+        cut.mark_unchanged();
         let options = WatchOptions { fields: fields(selector), from: Some(from), ..WatchOptions::default() };
         let inner = self.registry()?.watch(&self.caller, kind, None, &options)?;
         Ok(Box::new(LinkWatch { inner, turn, cut }))
