@@ -141,7 +141,7 @@ mod tests {
         let key = ("n".to_string(), "p".to_string());
         for new in [pod(&[]), None] {
             let (graph, queue) = (Graph::default(), Queue::default());
-            note(&graph, &queue, at(&POD), &Change { key: key.clone(), old: pod(&[owner.clone()]), new });
+            note(&graph, &queue, at(&POD), &Change { key: key.clone(), old: pod(std::slice::from_ref(&owner)), new });
             let wanted = queue_key(at(&REPLICATION_CONTROLLER), &("n".into(), "r".into()));
             let found = tokio::time::timeout(std::time::Duration::from_secs(5), queue.next()).await;
             assert_eq!(found.expect("the owner is due"), wanted);
