@@ -47,6 +47,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// One more node, with an engine of its own that is simulated; it lives as long as the agent that is returned.
+    pub async fn add_simulated_node(&self, name: &str, dir: &Path) -> Agent {
+        let config = AgentConfig { node_name: name.into(), address: "127.0.0.1".into(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
+        let api = Arc::new(LocalApi::new(self.registry.clone(), self.server.app.clone(), name));
+        Agent::start(config, api, Arc::new(Simulated::default()), None).await
+    }
+
     /// Stops the server and all loops, and closes the store. Containers and service rules stay.
     pub async fn stop(mut self) {
         self.stopping.cancel();
