@@ -52,7 +52,7 @@ check:
 
 # Every figure beside its floor or peer, measured in the same run.
 bench: setup build
-	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster
+	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster --bench scale
 
 clean-cluster: build
 	$(BIN)/openshift ex clean
