@@ -84,7 +84,12 @@ async fn run(nodes: usize, pods: usize) {
         }
         if std::env::var_os("SCALE_TRACE").is_some() {
             let all = count(&cluster, &POD, |_| true);
-            eprintln!("{:.1?}: {all} created, {} bound, {now} running, revision {}", began.elapsed(), count(&cluster, &POD, |p| p["spec"]["nodeName"].is_string()), cluster.running().registry.revision());
+            eprintln!(
+                "{:.1?}: {all} created, {} bound, {now} running, revision {}",
+                began.elapsed(),
+                count(&cluster, &POD, |p| p["spec"]["nodeName"].is_string()),
+                cluster.running().registry.revision()
+            );
         }
         if now > last.0 {
             last = (now, Instant::now());
