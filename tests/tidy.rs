@@ -57,7 +57,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("backend/logic", &["shared"]),
     ("backend/store", &["shared"]),
     ("backend/registry", &["shared", "schema", "logic", "store"]),
-    ("backend/apiserver", &["shared", "schema", "registry"]),
+    ("backend/apiserver", &["shared", "schema", "logic", "registry"]),
     ("backend/control", &["shared", "logic", "registry"]),
     ("backend/node", &["shared", "logic"]),
     ("backend/images", &[]),

@@ -2,6 +2,7 @@
 pub mod clean;
 mod cluster_id;
 pub mod config;
+pub mod descriptors;
 mod neighbours;
 mod network;
 mod node_api;

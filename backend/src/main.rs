@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         match command {
             Command::Start(start) => {
                 telemetry::start(&start.log_level);
+                backend::descriptors::raise();
                 wiring::run(*start).await
             }
             Command::Ex { what: Ex::Clean(options) } => clean::run(&options).await,

@@ -1,13 +1,14 @@
 //! What every request handler can reach: the registry, the pods' streams, tokens, counters.
 use crate::authn::sessions::Sessions;
 use crate::authn::tokens::Tokens;
+use crate::limits::Limits;
+use crate::limits::connections::Line;
 use crate::metrics::Metrics;
 use crate::streams::PodStreams;
 use registry::Registry;
 use registry::caller::{Caller, Identity};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// One named check of `/readyz`.
@@ -35,8 +36,10 @@ pub struct App {
     pub console: Option<axum::Router>,
     /// Cancelled when the server shuts down; ends watches and streams.
     pub stop: CancellationToken,
-    /// Requests being answered, streams excepted.
-    pub in_flight: Semaphore,
+    pub limits: Limits,
+    /// Wrong passwords of late.
+    pub guesses: parking_lot::Mutex<logic::login::Guesses>,
+    pub started: std::time::Instant,
     /// Ourselves, where the server looks something up in order to answer.
     pub myself: Caller,
 }
@@ -57,6 +60,9 @@ pub struct Peer {
     pub certificate: Option<Identity>,
     /// The last caller on this connection and the User-Agent it was made with, so that a busy client costs no allocation.
     pub last_caller: parking_lot::Mutex<Option<Caller>>,
+    /// Among the connections of its lane.
+    pub id: u64,
+    pub line: Arc<Line>,
 }
 
 impl Peer {

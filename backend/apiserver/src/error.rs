@@ -9,6 +9,8 @@ pub enum Error {
     File { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("certificates in the data directory: {0}")]
     Certificates(String),
+    #[error("threads cannot be started: {0}")]
+    Threads(std::io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
 }

@@ -9,6 +9,7 @@ pub mod handlers;
 mod held;
 pub mod kubeconfig;
 mod layers;
+pub mod limits;
 pub mod metrics;
 pub mod negotiate;
 pub mod protobuf;

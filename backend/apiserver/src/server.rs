@@ -4,34 +4,38 @@ use crate::authn::sessions::Sessions;
 use crate::authn::tokens::Tokens;
 use crate::ca::{Authority, write_secret};
 use crate::error::Error;
+use crate::limits::Limits;
+use crate::limits::connections::{Place, Registered};
+use crate::limits::stall::Unstalled;
 use crate::metrics::Metrics;
 use crate::streams::PodStreams;
 use crate::{kubeconfig, layers, tls};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use logic::fairness::{Class, Lane, class};
 use registry::Registry;
-use registry::caller::Caller;
+use registry::caller::{Caller, Identity};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection must bring its next request's headers within this; also how long an idle one is kept.
 const HEADER_DEADLINE: Duration = Duration::from_secs(120);
-const CONNECTIONS_MAX: usize = 8192;
+/// Connections that wait in the kernel: whoever finds it full tries again only a second later.
+const BACKLOG: u32 = 4096;
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
-const H2_STREAMS_MAX: u32 = 250;
-/// Requests answered at once, streams excepted; more wait a little (`layers`).
-const IN_FLIGHT_MAX: usize = 1024;
+/// A client that takes nothing of its answer for this long is given up.
+const STALL_DEADLINE: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long open requests may go on after a shutdown began.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -96,10 +100,10 @@ impl Server {
         let tls = TlsAcceptor::from(tls::server_config(&authority, &serving)?);
         let mut listeners = Vec::new();
         for address in &config.listen {
-            listeners.push((Port::Api, listen(*address).await?));
+            listeners.push((Port::Api, listen(*address)?));
         }
         if let Some(address) = config.console_listen {
-            listeners.push((Port::Console, listen(address).await?));
+            listeners.push((Port::Console, listen(address)?));
         }
         let bound = |port| listeners.iter().find(|(p, _)| *p == port).and_then(|(_, l)| l.local_addr().ok());
         let address = bound(Port::Api).ok_or_else(|| Error::Certificates("no address to listen on".into()))?;
@@ -123,23 +127,17 @@ impl Server {
             public_url,
             console: parts.console,
             stop: stop.clone(),
-            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+            limits: Limits::start()?,
+            guesses: parking_lot::Mutex::default(),
+            started: std::time::Instant::now(),
             myself: Caller::system("apiserver"),
         });
         let connections = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let accepting = listeners
             .into_iter()
             .map(|(port, listener)| {
-                let loop_ = AcceptLoop {
-                    port,
-                    listener,
-                    tls: tls.clone(),
-                    app: app.clone(),
-                    permits: permits.clone(),
-                    connections: connections.clone(),
-                    stop: stop.clone(),
-                };
+                let loop_ =
+                    AcceptLoop { port, listener, tls: tls.clone(), app: app.clone(), connections: connections.clone(), stop: stop.clone() };
                 tokio::spawn(loop_.run())
             })
             .collect();
@@ -171,8 +169,14 @@ fn certificate_names(config: &ServerConfig) -> BTreeSet<String> {
     names
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|source| Error::Listen { address, source })
 }
 
 struct AcceptLoop {
@@ -180,22 +184,26 @@ struct AcceptLoop {
     listener: TcpListener,
     tls: TlsAcceptor,
     app: Arc<App>,
-    permits: Arc<Semaphore>,
     connections: TaskTracker,
     stop: CancellationToken,
 }
 
 impl AcceptLoop {
     async fn run(self) {
-        while let Some(permit) = self.permit().await {
+        loop {
             let accepted = tokio::select! {
                 a = self.listener.accept() => a,
                 () = self.stop.cancelled() => return,
             };
             match accepted {
                 Ok((tcp, remote)) => {
-                    let (tls, app, port) = (self.tls.clone(), self.app.clone(), self.port);
-                    self.connections.spawn(serve(tcp, remote, port, tls, app, permit));
+                    let place = tokio::select! {
+                        place = self.app.limits.connections.place() => place,
+                        () = self.stop.cancelled() => return,
+                    };
+                    let (tls, app, port, connections) = (self.tls.clone(), self.app.clone(), self.port, self.connections.clone());
+                    let door = self.app.limits.lanes.door.clone();
+                    self.connections.spawn_on(enter(tcp, remote, port, tls, app, place, connections), &door);
                 }
                 // Out of file descriptors, or the client is gone already: neither ends the server.
                 Err(error) => {
@@ -205,44 +213,80 @@ impl AcceptLoop {
             }
         }
     }
-
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            p = self.permits.clone().acquire_owned() => p.ok(),
-            () = self.stop.cancelled() => None,
-        }
-    }
 }
 
-async fn serve(tcp: TcpStream, remote: SocketAddr, port: Port, tls: TlsAcceptor, app: Arc<App>, _permit: OwnedSemaphorePermit) {
+/// Shakes hands, and sends the connection on to the lane of whom its certificate names.
+async fn enter(tcp: TcpStream, remote: SocketAddr, port: Port, tls: TlsAcceptor, app: Arc<App>, place: Place, connections: TaskTracker) {
     let Ok(local) = tcp.local_addr() else { return };
     let _ = tcp.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
-    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(tcp)).await {
+    let shake = async {
+        tcp.readable().await?;
+        place.spoke().await;
+        tls.accept(Unstalled::new(tcp, STALL_DEADLINE)).await
+    };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE_DEADLINE, shake) => shaken,
+        () = place.end.cancelled() => return tracing::debug!(%remote, "too many handshakes at once"),
+    };
+    drop(place);
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%remote, "TLS handshake took too long"),
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first()).and_then(tls::identity);
-    let peer = Arc::new(Peer { remote, local, port, certificate, last_caller: parking_lot::Mutex::new(None) });
-    let stop = app.stop.clone();
-    let service = service_fn(move |request| layers::answer(app.clone(), peer.clone(), request));
+    let lane = certificate.as_ref().map_or(Class::Nobody, class_of).lane();
+    let registered = app.limits.connections.register(lane, remote.ip());
+    let threads = match lane {
+        Lane::Reserved => &app.limits.lanes.reserved,
+        Lane::Crowd => &app.limits.lanes.crowd,
+    };
+    let last_caller = parking_lot::Mutex::new(None);
+    let peer = Peer { remote, local, port, certificate, last_caller, id: registered.id, line: registered.line.clone() };
+    connections.spawn_on(serve(stream, Arc::new(peer), lane, app.clone(), registered), threads);
+}
 
+fn class_of(identity: &Identity) -> Class {
+    class(&identity.name, identity.groups.iter().map(String::as_str))
+}
+
+/// What a lane allows one HTTP/2 connection: requests at once, and bytes that wait in either direction.
+struct H2 {
+    streams: u32,
+    stream_window: u32,
+    window: u32,
+    send_buffer: usize,
+}
+
+fn h2(lane: Lane) -> H2 {
+    match lane {
+        Lane::Reserved => H2 { streams: 250, stream_window: 1 << 20, window: 4 << 20, send_buffer: 400 << 10 },
+        Lane::Crowd => H2 { streams: 100, stream_window: 64 << 10, window: 256 << 10, send_buffer: 16 << 10 },
+    }
+}
+
+async fn serve(stream: TlsStream<Unstalled>, peer: Arc<Peer>, lane: Lane, app: Arc<App>, registered: Registered) {
+    let (stop, remote, end) = (app.stop.clone(), peer.remote, registered.line.end.clone());
+    let service = service_fn(move |request| layers::answer(app.clone(), peer.clone(), request));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEADERS_BYTES_MAX);
+    let allowed = h2(lane);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_concurrent_streams(allowed.streams)
         .max_header_list_size(HEADERS_BYTES_MAX as u32)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
+        .initial_stream_window_size(allowed.stream_window)
+        .initial_connection_window_size(allowed.window)
+        .max_send_buf_size(allowed.send_buffer)
         .keep_alive_interval(KEEPALIVE);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         r = connection.as_mut() => r,
+        () = end.cancelled() => return tracing::debug!(%remote, "connection ended to make room, or for its resets"),
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await

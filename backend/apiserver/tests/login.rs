@@ -44,6 +44,43 @@ async fn any_password_logs_in_on_this_machine_and_logout_ends_it() {
 }
 
 #[tokio::test]
+async fn guessing_passwords_is_slowed_and_shuts_nobody_out() {
+    let c = Cluster::start().await;
+    let login = async |name: &str, password: &str| {
+        let sent = c.nobody.post(c.url("/login")).json(&json!({"username": name, "password": password})).send().await.unwrap();
+        (sent.status().as_u16(), sent.headers().get("retry-after").is_some(), sent.text().await.unwrap())
+    };
+    assert_eq!(login("owner", "right").await.0, 200);
+    for name in ["victim", "nobody-of-that-name"] {
+        let first = login(name, "").await;
+        assert_eq!(first.0, 401);
+        for _ in 1..10 {
+            assert_eq!(login(name, "").await, first, "the same answer each time");
+        }
+        let (code, retry, text) = login(name, "").await;
+        assert_eq!((code, retry), (429, true), "{text}");
+        assert!(text.contains("TooManyRequests") && !text.contains(name), "{text}");
+    }
+    // By every other way too.
+    let url = c.url("/oauth/authorize?client_id=openshift-challenging-client&response_type=token");
+    assert_eq!(c.nobody.get(&url).basic_auth("victim", Some("")).send().await.unwrap().status(), 429);
+    assert_eq!(answer(c.nobody.get(c.url(ME)).basic_auth("victim", Some(""))).await.0, 429);
+    let page = c
+        .nobody
+        .post(c.url("/login"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("username=victim&password=")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(page.status(), 429);
+    assert!(page.text().await.unwrap().contains("Too many wrong passwords"));
+    for _ in 0..30 {
+        assert_eq!(login("owner", "right").await.0, 200, "right passwords use up nothing");
+    }
+}
+
+#[tokio::test]
 async fn the_command_line_gets_its_token_by_challenge() {
     let c = Cluster::start().await;
     let url = c.url("/oauth/authorize?client_id=openshift-challenging-client&response_type=token");

@@ -4,6 +4,8 @@ pub mod admission;
 pub mod authz;
 pub mod controllers;
 pub mod facts;
+pub mod fairness;
+pub mod login;
 pub mod pod;
 pub mod proxy;
 pub mod scheduler;

@@ -2,6 +2,7 @@
 pub mod anypassword;
 pub mod impersonate;
 pub mod oauth;
+pub mod password;
 pub mod sessions;
 pub mod tokens;
 
@@ -35,7 +36,7 @@ pub async fn authenticate(app: &App, peer: &Peer, parts: &Parts) -> Result<Calle
     let agent = agent(&parts.headers);
     let identity = match credential(parts) {
         Some(Credential::Bearer(token)) => bearer(app, &token)?,
-        Some(Credential::Basic { user, password }) => anypassword::check(app, peer, &user, &password).await?,
+        Some(Credential::Basic { user, password }) => password::check(app, peer, &user, &password).await?,
         Some(Credential::Malformed) => return Err(unauthorized()),
         None => return Ok(without_credentials(peer, agent)),
     };

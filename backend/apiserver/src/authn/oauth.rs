@@ -1,5 +1,5 @@
 //! Logging in and out: the OAuth paths that the command line and the console use, a login page, and tokens.
-use super::{COOKIE_NAME, anypassword, same_origin, sessions, token_of, unauthorized};
+use super::{COOKIE_NAME, password, same_origin, sessions, token_of, unauthorized};
 use crate::body;
 use crate::handlers::Call;
 use crate::query::{Query, first};
@@ -30,7 +30,7 @@ async fn who(call: &Call) -> Result<Option<Identity>, Status> {
     if let Some(value) = call.header(&AUTHORIZATION)
         && let Some(super::Credential::Basic { user, password }) = super::authorization(value)
     {
-        return anypassword::check(&call.app, &call.peer, &user, &password).await.map(Some);
+        return password::check(&call.app, &call.peer, &user, &password).await.map(Some);
     }
     if let Some(token) = token_of(&call.parts) {
         return Ok(super::bearer(&call.app, &token).ok());
@@ -53,6 +53,7 @@ async fn authorize(call: Call, query: &Query) -> Result<Response, Status> {
     let target = redirect_target(&call, query)?;
     let identity = match who(&call).await {
         Ok(Some(identity)) => identity,
+        Err(status) if status.code == 429 => return Err(status),
         Ok(None) | Err(_) if challenging => return Ok(challenge()),
         Err(status) => return Err(status),
         Ok(None) => {
@@ -112,9 +113,10 @@ pub async fn login(mut call: Call) -> Result<Response, Status> {
     let bytes = body::read(call.take_body()).await?;
     let (name, password, then) = credentials(&bytes, wants_json, then)?;
     let outcome =
-        if same_origin(&call.parts) { anypassword::check(&call.app, &call.peer, &name, &password).await } else { Err(unauthorized()) };
+        if same_origin(&call.parts) { password::check(&call.app, &call.peer, &name, &password).await } else { Err(unauthorized()) };
     let identity = match outcome {
         Ok(identity) => identity,
+        Err(status) if status.code == 429 && !wants_json => return Ok(login_page(StatusCode::TOO_MANY_REQUESTS, &then, &status.message)),
         Err(status) if status.code == 401 && !wants_json => return Ok(login_page(StatusCode::UNAUTHORIZED, &then, LOGIN_FAILED)),
         Err(status) => return Err(status),
     };

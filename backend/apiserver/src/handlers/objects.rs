@@ -2,6 +2,7 @@
 use super::list_body::ListBody;
 use super::{Call, pods, proxy, reviews, scale, subresources, table, token, watch};
 use crate::body::{self, Media};
+use crate::limits::bodies::Own;
 use crate::negotiate::{self, Form};
 use crate::query::Query;
 use crate::respond::{self, Response};
@@ -87,8 +88,11 @@ async fn list(call: Call, target: Resource, query: &Query) -> Result<Response, S
         Form::Metadata => table::metadata_list(list),
         Form::Json if !query.flag("pretty").unwrap_or(false) => {
             let head = head(&format!("{}List", target.kind.kind), &target.kind.api_version(), &list);
-            let items = list.items.into_iter().map(|o| o.bytes()).collect();
-            Ok(respond::with_type(StatusCode::OK, "application/json", Body::new(ListBody::new(head, items))))
+            let items: Vec<Bytes> = list.items.into_iter().map(|o| o.bytes()).collect();
+            let own = Own((items.len() * size_of::<Bytes>()) as u64);
+            let mut response = respond::with_type(StatusCode::OK, "application/json", Body::new(ListBody::new(head, items)));
+            response.extensions_mut().insert(own);
+            Ok(response)
         }
         form => {
             let items: Vec<Value> = list.items.iter().map(|o| o.value()).collect();

@@ -97,8 +97,9 @@ pub async fn serve(mut call: Call, target: Resource, query: &Query) -> Result<Re
         let upgrade = WebSocketUpgrade::from_request_parts(&mut call.parts, &())
             .await
             .map_err(|e| Status::bad_request(format!("this is no WebSocket handshake: {e}")))?;
+        let room = call.app.limits.upgrade(&call.caller.0, &call.peer)?;
         return Ok(upgrade.protocols(["binary.k8s.io", "base64url.bearer.authorization.k8s.io"]).on_upgrade(move |socket| async move {
-            let _counted = counted;
+            let _counted = (counted, room);
             stream.send_to(socket).await;
         }));
     }

@@ -8,6 +8,7 @@ mod spdy;
 pub use channels::goodbye;
 
 use crate::handlers::Call;
+use crate::limits::held::Part;
 use crate::query::Query;
 use crate::respond::Response;
 use crate::streams::Target;
@@ -71,11 +72,14 @@ impl Wanted {
 struct Streams {
     pods: std::sync::Arc<dyn crate::streams::PodStreams>,
     stop: tokio_util::sync::CancellationToken,
+    /// What this stream counts for among the upgraded connections.
+    room: Part,
 }
 
 impl Streams {
-    fn of(call: &Call) -> Streams {
-        Streams { pods: call.app.streams.clone(), stop: call.app.stop.clone() }
+    fn of(call: &Call) -> Result<Streams, Status> {
+        let room = call.app.limits.upgrade(&call.caller.0, &call.peer)?;
+        Ok(Streams { pods: call.app.streams.clone(), stop: call.app.stop.clone(), room })
     }
 }
 
@@ -86,7 +90,7 @@ fn upgrade_to(headers: &HeaderMap) -> &str {
 /// exec and attach.
 pub async fn remote_command(mut call: Call, query: &Query, target: Target, attach: bool) -> Result<Response, Status> {
     let wanted = Wanted::read(query, attach)?;
-    let streams = Streams::of(&call);
+    let streams = Streams::of(&call)?;
     if upgrade_to(&call.parts.headers).eq_ignore_ascii_case(SPDY) {
         return over_spdy::remote_command(call, wanted, target, streams);
     }
@@ -99,18 +103,20 @@ pub async fn remote_command(mut call: Call, query: &Query, target: Target, attac
         outputs.sort_unstable();
         let (mut sink, input) = channels::open(socket, dialect, &outputs).await;
         let process = wanted.start(&streams, &target).await;
+        let _room = streams.room;
         command::drive(process, input, &mut sink, streams.stop).await;
     }))
 }
 
 /// port-forward.
 pub async fn port_forward(mut call: Call, query: &Query, target: Target) -> Result<Response, Status> {
-    let streams = Streams::of(&call);
+    let streams = Streams::of(&call)?;
     if upgrade_to(&call.parts.headers).eq_ignore_ascii_case(SPDY) {
         let (response, upgraded) = spdy_handshake(&mut call, &[FORWARD_PROTOCOL])?;
         tokio::spawn(async move {
             if let Ok(io) = upgraded.await {
                 let opened = spdy::serve(hyper_util::rt::TokioIo::new(io));
+                let _room = streams.room;
                 forward::serve(opened, streams.pods, target, streams.stop).await;
             }
         });
@@ -119,7 +125,10 @@ pub async fn port_forward(mut call: Call, query: &Query, target: Target) -> Resu
     let upgrade = web_socket(&mut call).await?.protocols([TUNNEL_PROTOCOL].into_iter().chain(channels::PROTOCOLS));
     let protocol = chosen(&upgrade);
     if protocol == TUNNEL_PROTOCOL {
-        return Ok(upgrade.on_upgrade(move |socket| forward::tunnel(socket, streams.pods, target, streams.stop)));
+        return Ok(upgrade.on_upgrade(move |socket| async move {
+            let _room = streams.room;
+            forward::tunnel(socket, streams.pods, target, streams.stop).await;
+        }));
     }
     let ports: Result<Vec<u16>, _> = query.all("ports").flat_map(|p| p.split(',')).map(str::parse::<u16>).collect();
     let ports = ports.map_err(|_| Status::bad_request("query parameter \"ports\" must be port numbers"))?;
@@ -127,7 +136,10 @@ pub async fn port_forward(mut call: Call, query: &Query, target: Target) -> Resu
         return Err(Status::bad_request("query parameter \"ports\" is required"));
     }
     let dialect = channels::Dialect::of(&protocol);
-    Ok(upgrade.on_upgrade(move |socket| forward::channels(socket, dialect, ports, streams.pods, target, streams.stop)))
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let _room = streams.room;
+        forward::channels(socket, dialect, ports, streams.pods, target, streams.stop).await;
+    }))
 }
 
 async fn web_socket(call: &mut Call) -> Result<WebSocketUpgrade, Status> {

@@ -1,0 +1,85 @@
+//! The server in a process of its own: this test's program started again, with what `openshift start` starts.
+use backend::config::{ProxyMode, RuntimeKind, Start};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Set in the process that is the server: its data directory.
+pub const DIRECTORY: &str = "FLOODS_SERVER_DIRECTORY";
+
+pub struct Server {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+/// Serves until standard input ends: with the process that started it.
+pub async fn serve(dir: PathBuf) {
+    backend::descriptors::raise();
+    let config = Start {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        console_listen: None,
+        master: String::new(),
+        data_dir: Some(dir),
+        hostname: Some("master".into()),
+        portal_net: "172.30.0.0/16".parse().expect("a network"),
+        docker: "unix:///nonexistent".into(),
+        runtime: RuntimeKind::Simulated,
+        proxy_mode: ProxyMode::None,
+        log_level: "error".into(),
+    };
+    let cluster = backend::wiring::start(&config).await.expect("the cluster starts");
+    println!("serving");
+    let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await;
+    cluster.stop().await;
+}
+
+impl Server {
+    pub fn start() -> Server {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut child = Command::new(std::env::current_exe().expect("this test's own program"))
+            .args(["--exact", "server_process", "--nocapture"])
+            .env(DIRECTORY, dir.path().join("data"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        assert!(lines.by_ref().any(|l| l.is_ok_and(|l| l.contains("serving"))), "the server serves");
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, dir }
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("data/admin.kubeconfig")
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join(file)).unwrap_or_default()
+    }
+
+    /// Resident memory now, in MiB.
+    pub fn resident(&self) -> u64 {
+        let status = self.proc("status");
+        let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.expect("the server runs") / 1024
+    }
+
+    /// Begins to measure the peak anew.
+    pub fn forget_peak(&self) {
+        let _ = std::fs::write(Path::new("/proc").join(self.child.id().to_string()).join("clear_refs"), "5");
+    }
+
+    /// The largest resident memory since, in MiB.
+    pub fn peak(&self) -> u64 {
+        let status = self.proc("status");
+        let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.expect("the server runs") / 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
