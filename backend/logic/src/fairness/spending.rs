@@ -138,7 +138,7 @@ mod tests {
             let _ = books.ask(1, now, false);
             books.charge(1, 1_000_000.0);
         }
-        assert!(books.ask(1, 20_000, false) > WAIT_MS_MAX, "the other is far ahead");
+        assert!(books.ask(1, 20_000, false) > WAIT_MS_MAX / 5, "the other is far ahead");
         assert_eq!(books.ask(1, 25_000, false), 0, "and alone again");
     }
 
