@@ -10,6 +10,7 @@ pub mod meta;
 pub mod objects;
 pub mod quantity;
 pub mod selector;
+pub mod service_env;
 pub mod status;
 pub mod table;
 pub mod validate;

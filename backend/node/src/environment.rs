@@ -1,12 +1,12 @@
 //! A container's environment: its own variables, those from references, and those of services.
 use crate::api::NodeApi;
 use base64::Engine;
-use logic::pod::service_env;
 use logic::pod::values::{expand, field, resource};
 use serde_json::Value;
 use shared::kinds::{CONFIG_MAP, Kind, SECRET};
 use shared::objects::pod::{Container, EnvVar, Pod};
 use shared::objects::service::Service;
+use shared::service_env;
 use std::collections::BTreeMap;
 
 /// What references are resolved against.

@@ -1,5 +1,5 @@
 //! What a change would change, line by line.
-use similar::{ChangeTag, TextDiff};
+use diff::Result::{Both, Left, Right};
 
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
@@ -35,22 +35,29 @@ impl Mark {
 
 /// The lines to show; none when both texts are equal.
 pub fn lines(before: &str, after: &str) -> Vec<(Mark, String)> {
-    let diff = TextDiff::from_lines(before, after);
-    let mut all = vec![];
-    for (i, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
-        if i > 0 {
-            all.push((Mark::Gap, String::new()));
+    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let all: Vec<(Mark, &str)> = diff::slice(&before, &after)
+        .into_iter()
+        .map(|l| match l {
+            Both(line, _) => (Mark::Same, *line),
+            Left(line) => (Mark::Removed, *line),
+            Right(line) => (Mark::Added, *line),
+        })
+        .collect();
+    let changed: Vec<usize> = (0..all.len()).filter(|i| all[*i].0 != Mark::Same).collect();
+    let mut shown = vec![];
+    let mut next = 0;
+    for i in changed {
+        let from = i.saturating_sub(CONTEXT).max(next);
+        if from > next && next > 0 {
+            shown.push((Mark::Gap, String::new()));
         }
-        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            let mark = match change.tag() {
-                ChangeTag::Equal => Mark::Same,
-                ChangeTag::Insert => Mark::Added,
-                ChangeTag::Delete => Mark::Removed,
-            };
-            all.push((mark, change.value().trim_end_matches('\n').to_string()));
-        }
+        let to = (i + CONTEXT + 1).min(all.len());
+        // Context may hold a change that comes next: it is shown once.
+        shown.extend(all[from.min(to)..to].iter().map(|(mark, line)| (*mark, line.to_string())));
+        next = next.max(to);
     }
-    all
+    shown
 }
 
 #[cfg(test)]
@@ -62,5 +69,13 @@ mod tests {
         assert!(lines("a\nb\n", "a\nb\n").is_empty());
         let shown = lines("a\nb\n", "a\nc\n");
         assert_eq!(shown, [(Mark::Same, "a".into()), (Mark::Removed, "b".into()), (Mark::Added, "c".into())]);
+    }
+
+    #[test]
+    fn what_is_far_from_a_change_is_left_out() {
+        let before: String = (0..40).map(|n| format!("{n}\n")).collect();
+        let after = before.replace("\n10\n", "\nten\n").replace("\n30\n", "\n").replace("\n12\n", "\ntwelve\n");
+        let signs: String = lines(&before, &after).iter().map(|(m, _)| m.sign().trim_end().chars().next().unwrap_or('=')).collect();
+        assert_eq!(signs, "===-+=-+===…===-===");
     }
 }

@@ -53,9 +53,7 @@ struct Restarts {
 impl Restarts {
     fn add(&mut self, container: &Value) {
         self.count += count(container, "/restartCount");
-        if let Ok(finished) = at(container, "/lastState/terminated/finishedAt").parse::<jiff::Timestamp>() {
-            self.last = self.last.max(Some(finished.as_second()));
-        }
+        self.last = self.last.max(time::unix(at(container, "/lastState/terminated/finishedAt")));
     }
 
     fn text(&self, now: i64) -> String {

@@ -1,5 +1,6 @@
 //! Why a pod does not run, or runs and is not ready.
 use super::{Around, Why, being_deleted, condition, count, deletion, is_true, items, line, name, newest, text, warning};
+use crate::table::time;
 use serde_json::Value;
 
 pub(super) fn explain(pod: &Value, around: &Around<'_>) -> Why {
@@ -168,9 +169,8 @@ fn until(status: &Value) -> Option<String> {
         Some((minutes, seconds)) => minutes.parse::<i64>().ok()? * 60 + seconds.parse::<i64>().ok()?,
         None => pause.strip_suffix('s')?.parse().ok()?,
     };
-    let ended: jiff::Timestamp = text(&status["lastState"]["terminated"]["finishedAt"]).parse().ok()?;
-    let at = ended.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
-    Some(at.strftime("%H:%M:%S UTC").to_string())
+    let ended = time::unix(text(&status["lastState"]["terminated"]["finishedAt"]))?;
+    Some(format!("{} UTC", time::clock(ended + seconds)))
 }
 
 /// A pod that ran on a node of which nothing is heard any more.

@@ -1,7 +1,6 @@
 //! What a node does for a pod: names and hashes, environment, what to start and stop next, and what to report.
 pub mod hash;
 pub mod plan;
-pub mod service_env;
 pub mod status;
 pub mod values;
 
