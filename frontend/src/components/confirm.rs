@@ -3,6 +3,7 @@ use crate::api::fetch;
 use crate::components::copy::Copy;
 use crate::components::dialog::Dialog;
 use crate::components::notice::Problem;
+use crate::state::told::told;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::json;
@@ -16,7 +17,7 @@ pub fn ConfirmDelete(
     #[prop(into)] name: String,
     /// What goes with it, as a sentence.
     #[prop(into)]
-    consequence: String,
+    consequence: Signal<String>,
     #[prop(into)] path: String,
     #[prop(into)] command: String,
     on_done: Callback<()>,
@@ -25,10 +26,12 @@ pub fn ConfirmDelete(
     let problem = RwSignal::new(String::new());
     let busy = RwSignal::new(false);
     let title = format!("Delete {what} {name}?");
-    let all = StoredValue::new((name, consequence, path, command));
+    let told = told();
+    let all = StoredValue::new((name, what, path, command));
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let (name, path) = all.with_value(|a| (a.0.clone(), a.2.clone()));
+        let (what, command) = all.with_value(|a| (a.1.clone(), a.3.clone()));
         if typed.get_untracked() != name || busy.get_untracked() {
             return;
         }
@@ -41,6 +44,7 @@ pub fn ConfirmDelete(
                 Ok(_) => {
                     open.set(false);
                     typed.set(String::new());
+                    told.tell(format!("The {what} {name} is deleted."), command);
                     on_done.run(());
                 }
                 Err(error) => problem.set(format!("{name} was not deleted. {}", error.sentence())),
@@ -50,7 +54,7 @@ pub fn ConfirmDelete(
     view! {
         <Dialog open title>
             <form on:submit=submit>
-                <p>{all.with_value(|a| a.1.clone())}</p>
+                <p>{move || consequence.get()}</p>
                 <label class="field">
                     <span>"Type "<strong>{all.with_value(|a| a.0.clone())}</strong>" to confirm"</span>
                     <input type="text" autocomplete="off" spellcheck="false" bind:value=typed />

@@ -4,7 +4,12 @@ use leptos::prelude::*;
 
 /// Shows its content while `open` holds.
 #[component]
-pub fn Dialog(open: RwSignal<bool>, #[prop(into)] title: String, children: ChildrenFn) -> impl IntoView {
+pub fn Dialog(
+    open: RwSignal<bool>,
+    #[prop(into)] title: String,
+    #[prop(optional)] class: &'static str,
+    children: ChildrenFn,
+) -> impl IntoView {
     let node: NodeRef<html::Dialog> = NodeRef::new();
     let children = StoredValue::new(children);
     let label = title.clone();
@@ -17,7 +22,7 @@ pub fn Dialog(open: RwSignal<bool>, #[prop(into)] title: String, children: Child
         }
     });
     view! {
-        <dialog node_ref=node aria-label=label on:close=move |_| open.set(false)>
+        <dialog node_ref=node class=class aria-label=label on:close=move |_| open.set(false)>
             <Show when=move || open.get()>
                 <h2>{title.clone()}</h2>
                 {children.with_value(|c| c())}

@@ -1,4 +1,6 @@
 //! The frame around every page: brand, where you are, who you are, and the ways of the project.
+use crate::components::palette::Palette;
+use crate::components::told::LastDeed;
 use crate::model::route::{Route, kind_title};
 use crate::state::nav::nav;
 use crate::state::session::Session;
@@ -20,6 +22,7 @@ const THEME: &str = "pilothouse-theme";
 pub fn Shell(children: Children) -> impl IntoView {
     let session: Session = expect_context();
     let project = Memo::new(move |_| nav().0.with(|r| r.project().map(str::to_string)));
+    let palette = RwSignal::new(false);
     let user = move || {
         let name = session.name();
         name.split_once(':').map_or(name.clone(), |(_, n)| n.to_string())
@@ -32,6 +35,9 @@ pub fn Shell(children: Children) -> impl IntoView {
                 <a href="/">"Projects"</a>
                 {move || project.get().map(|p| view! { <span aria-hidden="true">"/"</span><a class="project" href=format!("/projects/{p}") title=p.clone()>{p.clone()}</a> })}
             </nav>
+            <button type="button" class="find" aria-haspopup="dialog" aria-keyshortcuts="Control+K" on:click=move |_| palette.set(true)>
+                "Search"<kbd aria-hidden="true">"Ctrl K"</kbd>
+            </button>
             <div class="who">
                 <button type="button" class="quiet" on:click=move |_| turn_theme() aria-label="Switch between light and dark">"◐"</button>
                 <span class="user" title=move || session.name()>{user}</span>
@@ -42,6 +48,8 @@ pub fn Shell(children: Children) -> impl IntoView {
             {move || menu(project.get())}
             <main id="main" tabindex="-1">{children()}</main>
         </div>
+        <Palette open=palette />
+        <LastDeed />
     }
 }
 
@@ -58,7 +66,7 @@ fn menu(project: Option<String>) -> impl IntoView {
                 <ul>{entry(Route::Projects, "Projects".into())}</ul>
                 <h2>"Cluster"</h2>
                 <ul>{CLUSTER.iter().map(|k| of_kind(&None, k)).collect_view()}</ul>
-                <ul>{entry(Route::About, "About".into())}</ul>
+                <ul>{entry(Route::Kinds { project: None }, "All kinds".into())}{entry(Route::About, "About".into())}</ul>
             </nav>
         }
         .into_any();
@@ -70,9 +78,14 @@ fn menu(project: Option<String>) -> impl IntoView {
         <nav class="side" aria-label="Project">
             <ul>
                 {entry(Route::Overview { project: name.clone() }, "Overview".into())}
+                {entry(Route::Topology { project: name.clone() }, "Topology".into())}
                 {entry(Route::Create { project: name.clone() }, "Create".into())}
             </ul>
             {groups.collect_view()}
+            <ul>
+                {entry(Route::Settings { project: name.clone() }, "Settings".into())}
+                {entry(Route::Kinds { project: Some(name.clone()) }, "All kinds".into())}
+            </ul>
         </nav>
     }
     .into_any()

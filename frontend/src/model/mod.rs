@@ -1,12 +1,24 @@
 //! From API objects to what the screen shows: plain functions, tested without a browser.
 pub mod create;
 pub mod diff;
+pub mod environment;
+pub mod fuzzy;
 pub mod keys;
+pub mod known;
 pub mod lines;
+pub mod members;
+pub mod merge;
+pub mod merged_log;
+pub mod metrics;
 pub mod overview;
+pub mod palette;
 pub mod pod;
 pub mod project;
+pub mod quota;
+pub mod restart;
 pub mod route;
 pub mod rows;
+pub mod screen;
 pub mod tone;
+pub mod topology;
 pub mod yaml;

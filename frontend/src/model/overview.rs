@@ -85,16 +85,16 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_string()
 }
 
-fn selects(selector: &Value, labels: &Value) -> bool {
+pub fn selects(selector: &Value, labels: &Value) -> bool {
     selector.as_object().is_some_and(|s| !s.is_empty() && s.iter().all(|(k, v)| labels.get(k) == Some(v)))
 }
 
-fn owns(controller: &Value, pod: &Value) -> bool {
+pub fn owns(controller: &Value, pod: &Value) -> bool {
     let uid = &controller["metadata"]["uid"];
     pod["metadata"]["ownerReferences"].as_array().is_some_and(|o| o.iter().any(|r| r["uid"] == *uid && r["controller"] == true))
 }
 
-fn service(object: &Value) -> Service {
+pub fn service(object: &Value) -> Service {
     let spec = &object["spec"];
     let ports = spec["ports"].as_array().cloned().unwrap_or_default();
     let ip = spec["clusterIP"].as_str().unwrap_or("None");

@@ -1,5 +1,33 @@
 //! One project as a tile.
+use super::route::kind_title;
 use serde_json::Value;
+use shared::kinds::{self, Kind};
+
+/// What people ask about before they delete a project.
+pub static WHAT_GOES: &[&Kind] = &[
+    &kinds::POD,
+    &kinds::REPLICATION_CONTROLLER,
+    &kinds::SERVICE,
+    &kinds::CONFIG_MAP,
+    &kinds::SECRET,
+    &kinds::SERVICE_ACCOUNT,
+    &kinds::ROLE_BINDING,
+    &kinds::RESOURCE_QUOTA,
+];
+
+/// What goes with a project, as a sentence.
+pub fn consequence(counts: &[(i64, &Kind)]) -> String {
+    let words = |(n, kind): &(i64, &Kind)| {
+        let many = kind_title(kind).to_lowercase();
+        format!("{n} {}", if *n == 1 { many.trim_end_matches('s') } else { &many })
+    };
+    let all: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(words).collect();
+    match all.as_slice() {
+        [] => "Nothing that you may see is in it. This cannot be undone.".into(),
+        [one] => format!("{one} goes too, and whatever else is in it. This cannot be undone."),
+        [most @ .., last] => format!("{} and {last} go too, and whatever else is in it. This cannot be undone.", most.join(", ")),
+    }
+}
 
 /// What the tile shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +70,12 @@ impl Project {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deleting_a_project_says_what_goes() {
+        let text = consequence(&[(3, &kinds::POD), (0, &kinds::SECRET), (1, &kinds::SERVICE)]);
+        assert_eq!(text, "3 pods and 1 service go too, and whatever else is in it. This cannot be undone.");
+    }
     use serde_json::json;
 
     #[test]

@@ -1,19 +1,25 @@
-//! One object: what it is, what happened to it, its YAML, and for pods logs.
+//! One object: its name, state and actions, and the tabs that lead to its parts.
+use crate::api::fetch;
 use crate::components::confirm::ConfirmDelete;
 use crate::components::notice::Liveness;
+use crate::components::notice::Problem;
 use crate::components::status::Status;
 use crate::components::table::Table;
 use crate::components::why::Why;
-use crate::model::pod::{Container, containers};
+use crate::model::restart::{Restart, restart};
 use crate::model::route::{Route, Tab};
-use crate::model::rows::{Order, Row, row, titles};
+use crate::model::rows::{Order, Row, row};
+use crate::pages::details::Details;
 use crate::pages::logs::Logs;
+use crate::pages::merged_logs::MergedLogs;
 use crate::pages::terminal::Terminal;
 use crate::pages::yaml::Yaml;
 use crate::state::live::{Clock, Live, State};
 use crate::state::nav::nav;
+use crate::state::told::told;
 use leptos::prelude::*;
-use serde_json::Value;
+use leptos::task::spawn_local;
+use serde_json::{Value, json};
 use shared::kinds::{EVENT, Kind, POD, REPLICATION_CONTROLLER};
 
 #[component]
@@ -22,6 +28,7 @@ pub fn ObjectPage(project: Option<String>, kind: &'static Kind, name: String, ta
     let object = Memo::new(move |_| live.objects.with(|o| o.values().next().cloned()));
     let missing = Memo::new(move |_| live.state.get() == State::Live && object.with(Option::is_none));
     let deleting = RwSignal::new(false);
+    let problem = RwSignal::new(String::new());
     let list = Route::List { project: project.clone(), kind };
     let back = list.clone();
     let nav = nav();
@@ -33,12 +40,13 @@ pub fn ObjectPage(project: Option<String>, kind: &'static Kind, name: String, ta
         view! { <a href=href aria-current=(*t == tab).then_some("page")>{t.title()}</a> }
     });
     let body = match tab {
-        Tab::Details => view! { <Why kind project=project.clone() object /><Details kind object /> }.into_any(),
+        Tab::Details => view! { <Why kind project=project.clone() object /><Details kind project=project.clone() name=name.clone() object /> }.into_any(),
         Tab::Yaml => {
-            view! { <Yaml path=kind.object_path(project.as_deref(), &name) title=format!("{} {name}", kind.singular) /> }.into_any()
+            view! { <Yaml path=kind.object_path(project.as_deref(), &name) title=format!("{} {name}", kind.singular) command=format!("osc edit {} {name}{space}", kind.singular) /> }.into_any()
         }
         Tab::Events => view! { <Events project=project.clone() kind name=name.clone() /> }.into_any(),
         Tab::Terminal => view! { <Terminal project=project.clone().unwrap_or_default() pod=name.clone() object /> }.into_any(),
+        Tab::Logs if *kind != POD => view! { <MergedLogs kind project=project.clone().unwrap_or_default() object /> }.into_any(),
         Tab::Logs => view! { <Logs project=project.clone().unwrap_or_default() pod=name.clone() object /> }.into_any(),
     };
     let gone = name.clone();
@@ -48,8 +56,10 @@ pub fn ObjectPage(project: Option<String>, kind: &'static Kind, name: String, ta
             <h1 class="long">{name.clone()}</h1>
             {move || object.get().map(|o| status_of(kind, &o))}
             <Liveness live />
+            <RestartButton kind project=project.clone() object problem />
             <button type="button" on:click=move |_| deleting.set(true)>"Delete"</button>
         </header>
+        <Problem text=problem />
         <nav class="tabs" aria-label="Parts of the object">{tabs.collect_view()}</nav>
         <Show when=move || missing.get()>
             <p class="problem" role="alert">{format!("There is no {} {gone} (any more).", kind.singular)}</p>
@@ -67,62 +77,29 @@ pub fn ObjectPage(project: Option<String>, kind: &'static Kind, name: String, ta
     }
 }
 
+/// Only for what comes back by itself: pods that a controller owns, and controllers.
+#[component]
+fn RestartButton(kind: &'static Kind, project: Option<String>, object: Memo<Option<Value>>, problem: RwSignal<String>) -> impl IntoView {
+    let told = told();
+    let plan = Memo::new(move |_| object.with(|o| o.as_ref().and_then(|o| restart(kind, o, project.as_deref().unwrap_or_default()))));
+    let run = move |_| {
+        let Some(Restart { said, command, delete }) = plan.get_untracked() else { return };
+        spawn_local(async move {
+            match fetch::send("DELETE", &delete, &json!({"kind": "DeleteOptions", "apiVersion": "v1"})).await {
+                Ok(_) => {
+                    problem.set(String::new());
+                    told.tell(said, command);
+                }
+                Err(error) => problem.set(format!("Nothing was restarted. {}", error.sentence())),
+            }
+        });
+    };
+    view! { <Show when=move || plan.with(Option::is_some)><button type="button" on:click=run>"Restart"</button></Show> }
+}
+
 fn status_of(kind: &'static Kind, object: &Value) -> impl IntoView + use<> {
     let cell = row(kind, object, 0).cells.into_iter().find_map(|c| c.tone.map(|tone| (c.text, tone)));
     cell.map(|(text, tone)| view! { <Status text tone /> })
-}
-
-#[component]
-fn Details(kind: &'static Kind, object: Memo<Option<Value>>) -> impl IntoView {
-    let clock: Clock = expect_context();
-    let facts = move || {
-        let object = object.get()?;
-        let row = row(kind, &object, clock.0.get());
-        let mut facts: Vec<(String, String)> =
-            titles(kind).into_iter().map(str::to_string).zip(row.cells.into_iter().map(|c| c.text)).filter(|(t, _)| t != "Name").collect();
-        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_string();
-        for (title, path) in [("Address", "/status/podIP"), ("Node", "/spec/nodeName"), ("Created", "/metadata/creationTimestamp")] {
-            let value = text(path);
-            if !value.is_empty() && !facts.iter().any(|(t, _)| t == title) {
-                facts.push((title.into(), value));
-            }
-        }
-        Some(facts.into_iter().map(|(t, v)| view! { <div><dt>{t}</dt><dd>{v}</dd></div> }).collect_view())
-    };
-    let pairs = move |path: &'static str| {
-        let map = object.with(|o| o.as_ref().and_then(|o| o.pointer(path).and_then(Value::as_object).cloned())).unwrap_or_default();
-        (!map.is_empty()).then(|| {
-            map.into_iter().map(|(k, v)| view! { <li class="label">{k}<span aria-hidden="true">"="</span><b>{v.as_str().unwrap_or_default().to_string()}</b></li> }).collect_view()
-        })
-    };
-    view! {
-        <section class="card">
-            <dl class="facts">{facts}</dl>
-            {move || pairs("/metadata/labels").map(|l| view! { <h2>"Labels"</h2><ul class="labels">{l}</ul> })}
-            {move || pairs("/metadata/annotations").map(|l| view! { <h2>"Annotations"</h2><ul class="labels">{l}</ul> })}
-        </section>
-        {(*kind == POD).then(|| view! {
-            <section class="card">
-                <h2>"Containers"</h2>
-                <div class="containers">{move || object.get().map(|o| containers(&o).into_iter().map(one_container).collect_view())}</div>
-            </section>
-        })}
-    }
-}
-
-fn one_container(c: Container) -> impl IntoView {
-    view! {
-        <div class="container">
-            <h3>{c.name}</h3>
-            <Status text=c.state tone=c.tone />
-            <p class="detail">{c.detail}</p>
-            <dl class="facts">
-                <div><dt>"Image"</dt><dd><code>{c.image}</code></dd></div>
-                <div><dt>"Restarts"</dt><dd>{c.restarts}</dd></div>
-                {(!c.ports.is_empty()).then(|| view! { <div><dt>"Ports"</dt><dd>{c.ports}</dd></div> })}
-            </dl>
-        </div>
-    }
 }
 
 #[component]

@@ -6,6 +6,8 @@ use crate::components::status::Status;
 use crate::model::overview::{PodChip, Service, Tile, tiles};
 use crate::model::route::{Route, Tab};
 use crate::state::live::{Live, State};
+use crate::state::nav::nav;
+use crate::state::told::told;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::json;
@@ -40,6 +42,7 @@ pub fn Overview(project: String) -> impl IntoView {
         <header class="page">
             <h1>"Overview"</h1>
             <Liveness live=pods />
+            <Views project=project.clone() />
             <a class="button primary" href=Route::Create { project: project.clone() }.path()>"Create"</a>
         </header>
         <Problem text=problem />
@@ -52,6 +55,22 @@ pub fn Overview(project: String) -> impl IntoView {
                 <p><a class="button primary" href=Route::Create { project: name.get_value() }.path()>"Create"</a></p>
             </section>
         </Show>
+    }
+}
+
+/// The two ways to look at a project as a whole.
+#[component]
+pub fn Views(project: String) -> impl IntoView {
+    let nav = nav();
+    let one = |title: &'static str, route: Route| {
+        let (href, own) = (route.path(), route);
+        view! { <a class="button" href=href aria-current=move || nav.0.with(|r| *r == own).then_some("page")>{title}</a> }
+    };
+    view! {
+        <nav class="views" aria-label="Views">
+            {one("Tiles", Route::Overview { project: project.clone() })}
+            {one("Topology", Route::Topology { project })}
+        </nav>
     }
 }
 
@@ -103,10 +122,17 @@ fn controller(project: &str, name: String, tile: Memo<Tile>, problem: RwSignal<S
     let image = Memo::new(move |_| now.with(|c| c.as_ref().map(|c| c.image.clone()).unwrap_or_default()));
     let count = move || now.with(|c| c.as_ref().map(|c| format!("{} of {} ready", c.ready, c.wanted)));
     let pods = Memo::new(move |_| now.with(|c| c.as_ref().map(|c| c.pods.clone()).unwrap_or_default()));
+    let told = told();
+    let (for_command, of_project) = (title.clone(), project.clone());
     let scale = Callback::new(move |by: i64| {
         let (path, to) = (path.clone(), wanted.get_untracked() + by);
+        let said = format!("{for_command} is to have {to} {}.", if to == 1 { "replica" } else { "replicas" });
+        let command = format!("osc resize rc {for_command} --replicas={to} -n {of_project}");
         spawn_local(async move {
             let outcome = fetch::send("PATCH", &path, &json!({"spec": {"replicas": to}})).await;
+            if outcome.is_ok() {
+                told.tell(said, command);
+            }
             problem.set(outcome.err().map(|e| format!("The number of replicas is as it was. {}", e.sentence())).unwrap_or_default());
         });
     });

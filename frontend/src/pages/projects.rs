@@ -3,10 +3,11 @@ use crate::api::fetch;
 use crate::components::confirm::ConfirmDelete;
 use crate::components::dialog::Dialog;
 use crate::components::notice::{Liveness, Problem};
-use crate::model::project::{Project, project};
+use crate::model::project::{Project, WHAT_GOES, consequence, project};
 use crate::model::route::Route;
 use crate::state::live::{Live, State};
 use crate::state::nav::nav;
+use crate::state::told::told;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::json;
@@ -49,6 +50,15 @@ fn Tile(project: Project) -> impl IntoView {
     let deleting = RwSignal::new(false);
     let name = project.name.clone();
     let done = Callback::new(move |()| {});
+    let consequence = RwSignal::new(String::new());
+    let of = name.clone();
+    Effect::new(move || {
+        if deleting.get() {
+            let project = of.clone();
+            consequence.set("Everything in it goes too. This cannot be undone.".into());
+            spawn_local(async move { consequence.set(what_goes(&project).await) });
+        }
+    });
     let ending = project.ending;
     view! {
         <article class="tile" class:system=project.of_the_system()>
@@ -62,7 +72,7 @@ fn Tile(project: Project) -> impl IntoView {
                 open=deleting
                 what="project"
                 name=name.clone()
-                consequence="Every pod, controller, service, secret and other object in it goes too. This cannot be undone."
+                consequence
                 path=PROJECT.object_path(None, &name)
                 command=format!("osc delete project {name}")
                 on_done=done
@@ -71,11 +81,22 @@ fn Tile(project: Project) -> impl IntoView {
     }
 }
 
+/// Counts what a project holds; who may not look is told no number.
+async fn what_goes(project: &str) -> String {
+    let mut counts = vec![];
+    for kind in WHAT_GOES {
+        let Ok(list) = fetch::get(&format!("{}?limit=1", kind.collection_path(Some(project)))).await else { continue };
+        let shown = list["items"].as_array().map_or(0, Vec::len) as i64;
+        counts.push((shown + list.pointer("/metadata/remainingItemCount").and_then(serde_json::Value::as_i64).unwrap_or(0), *kind));
+    }
+    consequence(&counts)
+}
+
 #[component]
 fn NewProject(open: RwSignal<bool>) -> impl IntoView {
     let (name, display, description) = (RwSignal::new(String::new()), RwSignal::new(String::new()), RwSignal::new(String::new()));
     let problem = RwSignal::new(String::new());
-    let nav = nav();
+    let (nav, told) = (nav(), told());
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let mut annotations = json!({});
@@ -87,12 +108,19 @@ fn NewProject(open: RwSignal<bool>) -> impl IntoView {
             }
         }
         let project = name.get_untracked();
+        let option = |flag: &str, value: String| if value.is_empty() { String::new() } else { format!(" --{flag}={value:?}") };
+        let command = format!(
+            "osc new-project {project}{}{}",
+            option("display-name", display.get_untracked()),
+            option("description", description.get_untracked())
+        );
         let body =
             json!({"kind": "Project", "apiVersion": PROJECT.api_version(), "metadata": {"name": project, "annotations": annotations}});
         spawn_local(async move {
             match fetch::send("POST", &PROJECT.collection_path(None), &body).await {
                 Ok(_) => {
                     open.set(false);
+                    told.tell(format!("The project {project} is created."), command);
                     nav.go(Route::Overview { project });
                 }
                 Err(error) => problem.set(error.sentence()),

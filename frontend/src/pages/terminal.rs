@@ -3,6 +3,7 @@ use crate::api::exec::{Exec, Said};
 use crate::components::notice::Problem;
 use crate::model::keys;
 use crate::model::pod::containers;
+use crate::model::screen::{Run, lines};
 use leptos::html;
 use leptos::prelude::*;
 use send_wrapper::SendWrapper;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::num::NonZero;
 use std::rc::Rc;
-use web_sys::{ClipboardEvent, KeyboardEvent};
+use web_sys::{ClipboardEvent, KeyboardEvent, WheelEvent};
 
 const ROWS: NonZero<u16> = NonZero::new(28).expect("28 is not 0");
 const COLUMNS_MIN: u16 = 20;
@@ -18,13 +19,22 @@ const COLUMNS_MAX: u16 = 300;
 /// Letters whose width is measured to learn how many fit.
 const RULER: &str = "mmmmmmmmmmmmmmmmmmmm";
 
-/// The drawn screen: lines, and where the cursor is in them.
+/// Lines of the past that can be scrolled back to.
+const PAST_MAX: usize = 2000;
+/// Lines for a notch of the wheel, and for Shift and Page Up.
+const WHEEL_LINES: usize = 3;
+const PAGE_LINES: usize = 20;
+
+/// The drawn screen.
 #[derive(Clone, Default, PartialEq)]
 struct Screen {
-    lines: Vec<String>,
-    cursor: (usize, usize),
+    lines: Vec<Vec<Run>>,
     application_cursor: bool,
+    /// How many lines back in the past it stands.
+    back: usize,
 }
+
+type Emulator = SendWrapper<Rc<RefCell<vt100::Parser>>>;
 
 #[component]
 pub fn Terminal(project: String, pod: String, object: Memo<Option<Value>>) -> impl IntoView {
@@ -35,6 +45,7 @@ pub fn Terminal(project: String, pod: String, object: Memo<Option<Value>>) -> im
     let container = Memo::new(move |_| names.with(|n| n.iter().find(|c| **c == chosen.get()).or(n.first()).cloned()));
     let (view, ruler): (NodeRef<html::Pre>, NodeRef<html::Span>) = (NodeRef::new(), NodeRef::new());
     let link: StoredValue<Option<SendWrapper<Rc<Exec>>>> = StoredValue::new(None);
+    let emulated = StoredValue::new(emulator(80));
     let columns = move || columns(view.get_untracked(), ruler.get_untracked());
     Effect::new(move || {
         attempt.track();
@@ -43,14 +54,15 @@ pub fn Terminal(project: String, pod: String, object: Memo<Option<Value>>) -> im
             return;
         }
         problem.set(String::new());
-        let emulator = Rc::new(RefCell::new(vt100::Parser::new(ROWS, NonZero::new(columns()).unwrap_or(NonZero::<u16>::MIN), 0)));
-        screen.set(drawn(&emulator.borrow()));
         let size = columns();
+        let new = emulator(size);
+        emulated.set_value(new.clone());
+        screen.set(drawn(&new.borrow()));
         let take = move |said: Said| match said {
             Said::Open => open.set(true),
             Said::Output(bytes) => {
-                emulator.borrow_mut().process(&bytes);
-                screen.set(drawn(&emulator.borrow()));
+                new.borrow_mut().process(&bytes);
+                screen.set(drawn(&new.borrow()));
             }
             Said::Failed(sentence) => problem.set(sentence),
             Said::Closed => open.set(false),
@@ -66,6 +78,14 @@ pub fn Terminal(project: String, pod: String, object: Memo<Option<Value>>) -> im
             let _ = view.focus();
         }
     });
+    let scroll = move |by: isize| {
+        emulated.with_value(|e| {
+            let mut parser = e.borrow_mut();
+            let back = parser.screen().scrollback().saturating_add_signed(by);
+            parser.screen_mut().set_scrollback(back);
+            screen.set(drawn(&parser));
+        });
+    };
     let send = move |bytes: &[u8]| link.with_value(|l| l.iter().for_each(|exec| exec.send(bytes)));
     let on_key = move |event: KeyboardEvent| {
         // Shift-Tab leaves the terminal, so that nobody is caught in it.
@@ -74,10 +94,30 @@ pub fn Terminal(project: String, pod: String, object: Memo<Option<Value>>) -> im
         if leaves || pastes {
             return;
         }
+        let page = match event.key().as_str() {
+            "PageUp" if event.shift_key() => PAGE_LINES.cast_signed(),
+            "PageDown" if event.shift_key() => -PAGE_LINES.cast_signed(),
+            _ => 0,
+        };
+        if page != 0 {
+            event.prevent_default();
+            return scroll(page);
+        }
         let mode = screen.with_untracked(|s| s.application_cursor);
         if let Some(bytes) = keys::bytes(&event.key(), event.ctrl_key(), event.alt_key(), mode) {
             event.prevent_default();
+            // Who types wants to see what he types.
+            scroll(isize::MIN / 2);
             send(&bytes);
+        }
+    };
+    let on_wheel = move |event: WheelEvent| {
+        let lines = if event.delta_y() < 0.0 { WHEEL_LINES.cast_signed() } else { -WHEEL_LINES.cast_signed() };
+        let now = screen.with_untracked(|s| s.back);
+        scroll(lines);
+        // At either end the page scrolls on.
+        if screen.with_untracked(|s| s.back) != now {
+            event.prevent_default();
         }
     };
     let on_paste = move |event: ClipboardEvent| {
@@ -87,48 +127,46 @@ pub fn Terminal(project: String, pod: String, object: Memo<Option<Value>>) -> im
         }
     };
     let resized = window_event_listener(leptos::ev::resize, move |_| {
-        link.with_value(|l| l.iter().for_each(|exec| exec.resize(columns(), ROWS.get())));
+        let size = columns();
+        link.with_value(|l| l.iter().for_each(|exec| exec.resize(size, ROWS.get())));
+        emulated.with_value(|e| {
+            let mut parser = e.borrow_mut();
+            parser.screen_mut().set_size(ROWS, NonZero::new(size).unwrap_or(NonZero::<u16>::MIN));
+            screen.set(drawn(&parser));
+        });
     });
     on_cleanup(move || resized.remove());
     let options = move || names.get().into_iter().map(|n| view! { <option value=n.clone()>{n.clone()}</option> }).collect_view();
     view! {
         <div class="toolbar">
             <label>"Container "<select on:change=move |e| chosen.set(event_target_value(&e))>{options}</select></label>
-            <span class="hint" role="status">{move || if open.get() { "Connected. Shift+Tab leaves the terminal." } else { "Not connected." }}</span>
+            <span class="hint" role="status">{move || if open.get() { "Connected. Shift+Tab leaves the terminal, Shift+Page Up shows what was before." } else { "Not connected." }}</span>
             <button type="button" disabled=move || open.get() on:click=move |_| attempt.update(|a| *a += 1)>"Reconnect"</button>
         </div>
         <Problem text=problem />
         <span class="ruler" aria-hidden="true" node_ref=ruler>{RULER}</span>
-        <pre class="log terminal" node_ref=view tabindex="0" role="textbox" aria-multiline="true" aria-label="Terminal" on:keydown=on_key on:paste=on_paste>
-            {move || screen.with(lines)}
+        <pre class="log terminal" node_ref=view tabindex="0" role="textbox" aria-multiline="true" aria-label="Terminal" on:keydown=on_key on:paste=on_paste on:wheel=on_wheel>
+            {move || screen.with(|s| s.lines.iter().map(|l| line(l)).collect_view())}
         </pre>
     }
 }
 
-fn drawn(parser: &vt100::Parser) -> Screen {
-    let screen = parser.screen();
-    let (row, column) = screen.cursor_position();
-    let width = screen.size().1;
-    Screen {
-        lines: screen.rows(0, width.get()).collect(),
-        cursor: (usize::from(row), usize::from(column)),
-        application_cursor: screen.application_cursor(),
-    }
+fn emulator(columns: u16) -> Emulator {
+    let columns = NonZero::new(columns).unwrap_or(NonZero::<u16>::MIN);
+    SendWrapper::new(Rc::new(RefCell::new(vt100::Parser::new(ROWS, columns, PAST_MAX))))
 }
 
-fn lines(screen: &Screen) -> impl IntoView + use<> {
-    let line = |(row, text): (usize, &String)| {
-        if row != screen.cursor.0 {
-            return view! { <span class="line">{format!("{text}\n")}</span> }.into_any();
-        }
-        let letters: Vec<char> =
-            text.chars().chain(std::iter::repeat_n(' ', (screen.cursor.1 + 1).saturating_sub(text.chars().count()))).collect();
-        let part = |from: usize, to: usize| letters[from.min(letters.len())..to.min(letters.len())].iter().collect::<String>();
-        let at = screen.cursor.1;
-        view! { <span class="line">{part(0, at)}<span class="cursor">{part(at, at + 1)}</span>{part(at + 1, letters.len())}"\n"</span> }
-            .into_any()
+fn drawn(parser: &vt100::Parser) -> Screen {
+    let screen = parser.screen();
+    Screen { lines: lines(screen), application_cursor: screen.application_cursor(), back: screen.scrollback() }
+}
+
+fn line(runs: &[Run]) -> impl IntoView + use<> {
+    let one = |r: &Run| {
+        let run = r.clone();
+        view! { <span class=run.class style:color=run.colour style:background-color=run.ground>{run.text}</span> }
     };
-    screen.lines.iter().enumerate().map(line).collect_view()
+    view! { <span class="line">{runs.iter().map(one).collect_view()}"\n"</span> }
 }
 
 /// How many letters fit beside each other.

@@ -1,75 +1,195 @@
 //! An object's YAML: read, edited, tried on the server, compared, saved.
+use crate::api::ApiError;
 use crate::api::fetch::{self, Body};
+use crate::components::copy::Copy;
 use crate::components::notice::Problem;
 use crate::model::diff::{Mark, lines};
+use crate::model::merge::merge;
 use crate::model::yaml::without_managed_fields;
+use crate::state::told::{Told, told};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use std::time::Duration;
+
+/// How long nobody must have typed before the server is asked what it thinks of the text.
+const PAUSE: Duration = Duration::from_millis(600);
+
+/// The page's state: the text as it was read, as it is now, and what the server said of it.
+#[derive(Clone, Copy)]
+struct Edit {
+    path: StoredValue<String>,
+    before: RwSignal<String>,
+    text: RwSignal<String>,
+    changes: RwSignal<Option<Vec<(Mark, String)>>>,
+    problem: RwSignal<String>,
+    said: RwSignal<String>,
+    busy: RwSignal<bool>,
+    /// Somebody else has saved meanwhile.
+    overtaken: RwSignal<bool>,
+    /// Counts what was typed: only the last text is judged.
+    typed: RwSignal<u32>,
+}
+
+impl Edit {
+    fn load(self) {
+        self.changes.set(None);
+        self.problem.set(String::new());
+        self.overtaken.set(false);
+        spawn_local(async move {
+            match fetch::get_yaml(&self.path.get_value()).await {
+                Ok(yaml) => self.take(&yaml),
+                Err(error) => self.problem.set(error.sentence()),
+            }
+        });
+    }
+
+    fn take(self, yaml: &str) {
+        let yaml = without_managed_fields(yaml);
+        self.before.set(yaml.clone());
+        self.text.set(yaml);
+        self.changes.set(None);
+    }
+
+    async fn put(self, dry: bool) -> Result<String, ApiError> {
+        let url = format!("{}?fieldValidation=Strict{}", self.path.get_value(), if dry { "&dryRun=All" } else { "" });
+        let body = Body { content_type: "application/yaml", text: self.text.get_untracked() };
+        fetch::text("PUT", &url, Some(body), "application/yaml").await
+    }
+
+    /// Asks the server, without changing anything.
+    fn review(self, show: bool) {
+        let asked = self.typed.get_untracked();
+        if show {
+            self.busy.set(true);
+        }
+        spawn_local(async move {
+            let outcome = self.put(true).await;
+            if show {
+                self.busy.set(false);
+            }
+            if self.typed.get_untracked() != asked {
+                return;
+            }
+            match outcome {
+                Ok(after) => {
+                    self.problem.set(String::new());
+                    self.said.set("The server would take this.".into());
+                    if show {
+                        self.changes.set(Some(lines(&self.before.get_untracked(), &without_managed_fields(&after))));
+                    }
+                }
+                Err(error) => self.failed(&error),
+            }
+        });
+    }
+
+    fn save(self, told: Told, what: String, command: String) {
+        self.busy.set(true);
+        spawn_local(async move {
+            let outcome = self.put(false).await;
+            self.busy.set(false);
+            match outcome {
+                Ok(after) => {
+                    self.problem.set(String::new());
+                    self.take(&after);
+                    self.said.set("Saved.".into());
+                    told.tell(what, command);
+                }
+                Err(error) => self.failed(&error),
+            }
+        });
+    }
+
+    fn failed(self, error: &ApiError) {
+        self.said.set(String::new());
+        self.overtaken.set(error.code() == 409);
+        self.problem.set(match error.code() {
+            409 => "Somebody else has changed this object since you opened it. Your text is kept.".into(),
+            _ => error.sentence(),
+        });
+    }
+
+    /// Puts their change and ours into one text.
+    fn merge(self) {
+        spawn_local(async move {
+            let theirs = match fetch::get_yaml(&self.path.get_value()).await {
+                Ok(yaml) => without_managed_fields(&yaml),
+                Err(error) => return self.problem.set(error.sentence()),
+            };
+            let (merged, open) = merge(&self.before.get_untracked(), &self.text.get_untracked(), &theirs);
+            self.before.set(theirs);
+            self.text.set(merged);
+            self.changes.set(None);
+            self.overtaken.set(false);
+            self.problem.set(match open {
+                0 => String::new(),
+                1 => "Both of you changed the same lines: choose at the one place between <<<<<<< and >>>>>>>.".into(),
+                n => format!("Both of you changed the same lines: choose at the {n} places between <<<<<<< and >>>>>>>."),
+            });
+            if open == 0 {
+                self.review(true);
+            }
+        });
+    }
+}
 
 #[component]
-pub fn Yaml(path: String, title: String) -> impl IntoView {
-    let (before, text) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
-    let changes = RwSignal::new(None::<Vec<(Mark, String)>>);
-    let (problem, said, busy) = (RwSignal::new(String::new()), RwSignal::new(String::new()), RwSignal::new(false));
-    let path = StoredValue::new(path);
-    let load = move || {
-        changes.set(None);
-        problem.set(String::new());
-        spawn_local(async move {
-            match fetch::get_yaml(&path.get_value()).await {
-                Ok(yaml) => {
-                    let yaml = without_managed_fields(&yaml);
-                    before.set(yaml.clone());
-                    text.set(yaml);
-                }
-                Err(error) => problem.set(error.sentence()),
-            }
-        });
+pub fn Yaml(#[prop(into)] path: String, #[prop(into)] title: String, command: String) -> impl IntoView {
+    let text = || RwSignal::new(String::new());
+    let edit = Edit {
+        path: StoredValue::new(path),
+        before: text(),
+        text: text(),
+        changes: RwSignal::new(None),
+        problem: text(),
+        said: text(),
+        busy: RwSignal::new(false),
+        overtaken: RwSignal::new(false),
+        typed: RwSignal::new(0),
     };
-    load();
-    let put = move |dry: bool| {
-        busy.set(true);
-        said.set(String::new());
-        spawn_local(async move {
-            let url = format!("{}?fieldValidation=Strict{}", path.get_value(), if dry { "&dryRun=All" } else { "" });
-            let body = Body { content_type: "application/yaml", text: text.get_untracked() };
-            let outcome = fetch::text("PUT", &url, Some(body), "application/yaml").await;
-            busy.set(false);
-            problem.set(String::new());
-            match outcome {
-                Ok(after) if dry => changes.set(Some(lines(&before.get_untracked(), &without_managed_fields(&after)))),
-                Ok(after) => {
-                    let after = without_managed_fields(&after);
-                    before.set(after.clone());
-                    text.set(after);
-                    changes.set(None);
-                    said.set("Saved.".into());
+    edit.load();
+    let told = told();
+    let on_input = move |value: String| {
+        edit.text.set(value);
+        edit.changes.set(None);
+        edit.said.set(String::new());
+        edit.typed.update(|t| *t += 1);
+        let now = edit.typed.get_untracked();
+        // The page may be gone by then.
+        set_timeout(
+            move || {
+                if edit.typed.try_get_untracked() == Some(now) && edit.text.get_untracked() != edit.before.get_untracked() {
+                    edit.review(false)
                 }
-                Err(error) if error.code() == 409 => problem.set(
-                    "Somebody else has changed this object since you opened it. Your text is kept here; copy what you need, then Reload."
-                        .into(),
-                ),
-                Err(error) => problem.set(error.sentence()),
-            }
-        });
+            },
+            PAUSE,
+        );
     };
-    let changed = move || text.with(|t| before.with(|b| t != b));
+    let changed = move || edit.text.with(|t| edit.before.with(|b| t != b));
+    let saved = format!("The {title} is changed.");
+    let equal = command.clone();
+    let save = Callback::new(move |()| edit.save(told, saved.clone(), command.clone()));
     view! {
         <section class="yaml">
             <label class="field"><span class="hidden">{format!("YAML of {title}")}</span>
-                <textarea class="code" rows="28" spellcheck="false" autocapitalize="none" prop:value=move || text.get()
-                    on:input=move |e| { text.set(event_target_value(&e)); changes.set(None); }></textarea>
+                <textarea class="code" rows="28" spellcheck="false" autocapitalize="none" prop:value=move || edit.text.get()
+                    on:input=move |e| on_input(event_target_value(&e))></textarea>
             </label>
-            <Problem text=problem />
-            <p role="status" class="hint">{move || said.get()}</p>
-            {move || changes.get().map(comparison)}
+            <Problem text=edit.problem />
+            <p role="status" class="hint">{move || edit.said.get()}</p>
+            {move || edit.changes.get().map(comparison)}
+            <p class="equal">"The same with the command line:"</p>
+            <Copy command=equal />
             <div class="buttons">
-                <button type="button" on:click=move |_| load()>"Reload"</button>
-                <Show when=move || changes.with(Option::is_none)>
-                    <button type="button" class="primary" disabled=move || busy.get() || !changed() on:click=move |_| put(true)>"Review changes"</button>
+                <Show when=move || edit.overtaken.get()>
+                    <button type="button" class="primary" on:click=move |_| edit.merge()>"Merge with theirs"</button>
                 </Show>
-                <Show when=move || changes.with(Option::is_some)>
-                    <button type="button" class="primary" disabled=move || busy.get() on:click=move |_| put(false)>"Save"</button>
+                <button type="button" on:click=move |_| edit.load()>"Reload"</button>
+                <Show when=move || edit.changes.with(Option::is_none)>
+                    <button type="button" class="primary" disabled=move || edit.busy.get() || !changed() on:click=move |_| edit.review(true)>"Review changes"</button>
+                </Show>
+                <Show when=move || edit.changes.with(Option::is_some)>
+                    <button type="button" class="primary" disabled=move || edit.busy.get() on:click=move |_| save.run(())>"Save"</button>
                 </Show>
             </div>
         </section>

@@ -1,0 +1,63 @@
+//! The lines of several logs in the order of their times.
+use std::collections::VecDeque;
+
+/// Older lines are dropped.
+pub const LINES_MAX: usize = 5000;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// RFC 3339 with nanoseconds, as the engine wrote it; it sorts as text.
+    pub at: String,
+    /// Which of the sources it is from.
+    pub source: usize,
+    pub text: String,
+}
+
+/// A line that begins with its time, as `timestamps=true` gives it.
+pub fn parse(source: usize, line: &str) -> Line {
+    match line.split_once(' ') {
+        Some((at, text)) if at.len() >= 20 && at.as_bytes()[4] == b'-' => Line { at: at.into(), source, text: text.into() },
+        _ => Line { at: String::new(), source, text: line.into() },
+    }
+}
+
+/// Puts new lines where their times belong; lines without a time stay where they came.
+pub fn insert(all: &mut VecDeque<Line>, new: impl IntoIterator<Item = Line>) {
+    for mut line in new {
+        if line.at.is_empty() {
+            line.at = all.back().map(|l| l.at.clone()).unwrap_or_default();
+        }
+        let place = all.len() - all.iter().rev().take_while(|l| later(&l.at, &line.at)).count();
+        all.insert(place, line);
+    }
+    let over = all.len().saturating_sub(LINES_MAX);
+    all.drain(..over);
+}
+
+/// Fractions of a second come with their last zeros left out.
+fn later(a: &str, b: &str) -> bool {
+    a.trim_end_matches('Z') > b.trim_end_matches('Z')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_in_the_order_of_their_times() {
+        let mut all = VecDeque::new();
+        let lines = |source, texts: &[&str]| texts.iter().map(|t| parse(source, t)).collect::<Vec<_>>();
+        insert(&mut all, lines(0, &["2026-01-01T00:00:01Z a", "2026-01-01T00:00:03.5Z c"]));
+        insert(&mut all, lines(1, &["2026-01-01T00:00:01.25Z b", "2026-01-01T00:00:04Z d e"]));
+        let texts: Vec<&str> = all.iter().map(|l| l.text.as_str()).collect();
+        assert_eq!(texts, ["a", "b", "c", "d e"]);
+    }
+
+    #[test]
+    fn old_lines_make_room() {
+        let mut all = VecDeque::new();
+        insert(&mut all, (0..LINES_MAX + 3).map(|n| parse(0, &format!("no time {n}"))));
+        assert_eq!((all.len(), all[0].text.as_str()), (LINES_MAX, "no time 3"));
+    }
+}
