@@ -24,11 +24,13 @@ pub fn About() -> impl IntoView {
             <dl class="facts">
                 <div><dt>"Program"</dt><dd>"Pilothouse"</dd></div>
                 <div><dt>"Kubernetes API"</dt><dd>{move || version.get()}</dd></div>
-                <div><dt>"This server"</dt><dd><code>{here}</code></dd></div>
+                <div><dt>"This server"</dt><dd><code>{here.clone()}</code></dd></div>
             </dl>
             <h2>"From a shell"</h2>
             <p>"On the server itself nothing needs setting up:"</p>
             <Copy command="osc get pods --all-namespaces" />
+            <p>"From another machine, with the same name and password as here:"</p>
+            <Copy command=format!("osc login {here}") />
             <p>"Any tool that speaks Kubernetes works with the file "<code>"admin.kubeconfig"</code>" in the server's data directory:"</p>
             <Copy command="kubectl --kubeconfig /var/lib/openshift/admin.kubeconfig get pods --all-namespaces" />
         </section>
