@@ -3,6 +3,8 @@
 //! Usage: `browser BINARY [FOLDER-FOR-SCREENSHOTS]`. Needs chromium and chromedriver; pods are simulated.
 #[path = "browser/driver.rs"]
 mod driver;
+#[path = "browser/pages.rs"]
+mod pages;
 #[path = "browser/server.rs"]
 mod server;
 #[path = "browser/steps.rs"]

@@ -138,6 +138,14 @@ impl Browser {
         self.ask(Method::POST, "/actions", Some(body)).await.map(|_| ())
     }
 
+    /// One key while another is held.
+    pub async fn chord(&self, held: &str, key: &str) -> Outcome<()> {
+        let step = |kind: &str, value: &str| json!({"type": kind, "value": value});
+        let actions = [step("keyDown", held), step("keyDown", key), step("keyUp", key), step("keyUp", held)];
+        let body = json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]});
+        self.ask(Method::POST, "/actions", Some(body)).await.map(|_| ())
+    }
+
     pub async fn forget_cookies(&self) -> Outcome<()> {
         self.ask(Method::DELETE, "/cookie", None).await.map(|_| ())
     }

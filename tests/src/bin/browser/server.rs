@@ -1,6 +1,6 @@
 //! A cluster of its own, with simulated pods, as a process that can be stopped and started again.
 use super::driver::Outcome;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -44,14 +44,24 @@ impl Server {
 
     /// Runs the command line as the cluster's administrator.
     pub fn osc(&self, arguments: &[&str]) -> Outcome<String> {
+        self.osc_with(arguments, "")
+    }
+
+    /// The same with something to read.
+    pub fn osc_with(&self, arguments: &[&str], input: &str) -> Outcome<String> {
         let kubeconfig = self.data.path().join("admin.kubeconfig");
-        let output = Command::new(&self.binary)
+        let mut child = Command::new(&self.binary)
             .arg("cli")
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .map_err(|e| e.to_string())?;
+        // Dropped at once: the command reads to its end.
+        child.stdin.take().ok_or("no input")?.write_all(input.as_bytes()).map_err(|e| e.to_string())?;
+        let output = child.wait_with_output().map_err(|e| e.to_string())?;
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const CHECKS: &str = include_str!("checks.js");
 /// From a change in the API to the page, when somebody else made it; the promise is far below, the machine is shared.
-const ARRIVE_MAX: Duration = Duration::from_secs(2);
+pub const ARRIVE_MAX: Duration = Duration::from_secs(2);
 const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"lone"},"spec":{"containers":[{"name":"c","image":"x"}]}}"#;
 
 /// Everything in order; a folder gets screenshots of every page.
@@ -17,6 +17,7 @@ pub async fn all(binary: &Path, pictures: Option<PathBuf>) -> Outcome<()> {
     page.log_in().await?;
     page.follow_the_tutorial(&server).await?;
     page.look_at_objects().await?;
+    page.around_a_project(&server).await?;
     page.create_edit_and_delete().await?;
     page.keyboard_alone().await?;
     page.strange_places().await?;
@@ -28,26 +29,26 @@ pub async fn all(binary: &Path, pictures: Option<PathBuf>) -> Outcome<()> {
     Ok(())
 }
 
-fn button(text: &str) -> String {
+pub fn button(text: &str) -> String {
     format!("//button[normalize-space()='{text}']")
 }
 
-fn link(text: &str) -> String {
+pub fn link(text: &str) -> String {
     format!("//a[normalize-space()='{text}']")
 }
 
-fn field(label: &str) -> String {
+pub fn field(label: &str) -> String {
     format!("//label[.//span[normalize-space()='{label}']]//*[self::input or self::textarea]")
 }
 
-struct Page {
-    browser: Browser,
+pub struct Page {
+    pub browser: Browser,
     pictures: Option<PathBuf>,
 }
 
 impl Page {
     /// A page is in its final state: is it as every page must be, in light and dark, wide and narrow?
-    async fn good(&self, name: &str) -> Outcome<()> {
+    pub async fn good(&self, name: &str) -> Outcome<()> {
         for theme in ["light", "dark"] {
             self.browser.script(&format!("document.documentElement.dataset.theme = '{theme}'")).await?;
             for (size, width) in [("wide", 1280), ("small", 500)] {
