@@ -1,5 +1,5 @@
 //! The floods: each goes on until it is dropped, and counts what was answered.
-use crate::client::Endpoint;
+use e2e::lean::Endpoint;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;

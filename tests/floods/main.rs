@@ -1,13 +1,11 @@
 //! Hostile and clumsy clients against a real server process: what an administrator and a node wait for, without and with
 //! each flood, and how much memory the server takes for it.
 mod attacks;
-mod client;
-mod server;
 
 use attacks::{Flood, MAPS};
-use client::Endpoint;
+use e2e::lean::Endpoint;
+use e2e::process::Server;
 use serde_json::json;
-use server::Server;
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -27,9 +25,7 @@ const CROWD_MIB_MAX: u64 = 512;
 /// Not a test by itself: the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_process() {
-    if let Ok(dir) = std::env::var(server::DIRECTORY) {
-        server::serve(dir.into()).await;
-    }
+    e2e::process::serve_if_asked().await;
 }
 
 /// Medians of what an administrator and a node do.

@@ -1,4 +1,7 @@
 //! Whole clusters in one process for tests: a free port, a directory of its own, a simulated engine.
+pub mod lean;
+pub mod process;
+
 use backend::config::{ProxyMode, RuntimeKind, Start};
 use backend::wiring;
 use reqwest::Method;

@@ -1,19 +1,21 @@
-//! The server in a process of its own: this test's program started again, with what `openshift start` starts.
+//! The server in a process of its own, which can be killed: this test's program started again, with what `openshift start`
+//! starts. The test has a test `server_process` that calls [`serve_if_asked`].
 use backend::config::{ProxyMode, RuntimeKind, Start};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Set in the process that is the server: its data directory.
-pub const DIRECTORY: &str = "FLOODS_SERVER_DIRECTORY";
+const DIRECTORY: &str = "E2E_SERVER_DIRECTORY";
 
 pub struct Server {
     child: Child,
     dir: tempfile::TempDir,
 }
 
-/// Serves until standard input ends: with the process that started it.
-pub async fn serve(dir: PathBuf) {
+/// In the process that is to be the server: serves until standard input ends, with the process that started it.
+pub async fn serve_if_asked() {
+    let Some(dir) = std::env::var_os(DIRECTORY).map(PathBuf::from) else { return };
     backend::descriptors::raise();
     let config = Start {
         listen: "127.0.0.1:0".parse().expect("an address"),
@@ -33,20 +35,32 @@ pub async fn serve(dir: PathBuf) {
     cluster.stop().await;
 }
 
+fn spawn(dir: &Path) -> Child {
+    let mut child = Command::new(std::env::current_exe().expect("this test's own program"))
+        .args(["--exact", "server_process", "--nocapture"])
+        .env(DIRECTORY, dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(lines.by_ref().any(|l| l.is_ok_and(|l| l.contains("serving"))), "the server serves");
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
 impl Server {
     pub fn start() -> Server {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut child = Command::new(std::env::current_exe().expect("this test's own program"))
-            .args(["--exact", "server_process", "--nocapture"])
-            .env(DIRECTORY, dir.path().join("data"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        assert!(lines.by_ref().any(|l| l.is_ok_and(|l| l.contains("serving"))), "the server serves");
-        std::thread::spawn(move || lines.for_each(drop));
+        let child = spawn(&dir.path().join("data"));
         Server { child, dir }
+    }
+
+    /// Ends the process as `kill -9` does, and starts the next one on what it left.
+    pub fn kill_and_start(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it has ended");
+        self.child = spawn(&self.dir.path().join("data"));
     }
 
     pub fn kubeconfig(&self) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Lean clients over raw TLS, so that what they cost stands little in the way of what they measure; good ones and bad ones.
+//! A lean HTTPS client over raw TLS: what it costs stands little in the way of what it measures, and it can misbehave.
 use rustls::pki_types::ServerName;
 use shared::client::config::{Kubeconfig, Overrides, Target};
 use std::path::Path;
@@ -97,7 +97,14 @@ impl Connection {
     pub async fn open(&mut self, request: &[u8]) -> Result<u16, String> {
         self.write(request).await?;
         self.buffer.clear();
-        Ok(self.head().await?.0)
+        let (status, head, _) = self.head().await?;
+        self.body = head..self.buffer.len();
+        Ok(status)
+    }
+
+    /// What came of the body with the head.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.body.clone()]
     }
 
     pub fn json(&self) -> serde_json::Value {
