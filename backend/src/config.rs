@@ -31,6 +31,12 @@ pub enum Command {
 pub enum Ex {
     /// Remove every container, chain and file that the cluster made on this host, and nothing else
     Clean(Clean),
+    /// Write the whole cluster at one moment, with its keys, to a file; the server may be running
+    Backup(Backup),
+    /// Make a data directory from a backup, whole or not at all
+    Restore(Restore),
+    /// Look a data directory (of a server that does not run) or a backup through; exit code 0: sound, 1: faults, 2: cannot look
+    Verify(Verify),
 }
 
 /// Which container engine runs the pods.
@@ -86,6 +92,46 @@ pub struct Clean {
     pub data_dir: Option<PathBuf>,
     #[arg(long, env = "OPENSHIFT_DOCKER", default_value = "unix:///var/run/docker.sock")]
     pub docker: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Backup {
+    /// The file to write
+    pub file: PathBuf,
+    /// Back up this data directory instead of asking the server of the kubeconfig; if a server runs on it, that one is asked
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Administrator's kubeconfig of the server [default: as for osc]
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    /// The backup
+    pub file: PathBuf,
+    /// The directory to make
+    #[arg(long, env = "OPENSHIFT_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Move what is in the directory aside
+    #[arg(long)]
+    pub replace: bool,
+    /// Give the cluster a new id, so that it can run on one host beside the one that was backed up
+    #[arg(long)]
+    pub copy: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Verify {
+    /// The data directory
+    #[arg(long, env = "OPENSHIFT_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Look at this backup instead
+    #[arg(long, value_name = "FILE")]
+    pub backup: Option<PathBuf>,
 }
 
 /// Parses the command line; `start all-in-one` and `start master` mean `start`.

@@ -1,4 +1,5 @@
 //! The whole cluster in one process: chooses the implementations and starts every part.
+pub mod backup;
 pub mod clean;
 mod cluster_id;
 pub mod config;
@@ -8,4 +9,5 @@ mod network;
 mod node_api;
 mod streams;
 pub mod telemetry;
+pub mod verify;
 pub mod wiring;

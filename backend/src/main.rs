@@ -1,6 +1,6 @@
 //! The binary `openshift`: `start`, `ex`, `cli`, `kube`, `version`; and `osc` by its other name.
 use backend::config::{Command, Ex, parse};
-use backend::{clean, telemetry, wiring};
+use backend::{backup, clean, telemetry, verify, wiring};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             return shared::client::cli::run(&rest);
         }
         // What is not about this host is the client's.
-        Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("clean")) => {
+        Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("backup" | "clean" | "restore" | "verify")) => {
             return shared::client::cli::run_ex(&arguments[1..]);
         }
         _ => {}
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => error.exit(),
     };
+    if let Command::Ex { what: Ex::Verify(options) } = &command {
+        return ExitCode::from(verify::run(options));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
@@ -39,6 +42,9 @@ fn main() -> ExitCode {
                 wiring::run(*start).await
             }
             Command::Ex { what: Ex::Clean(options) } => clean::run(&options).await,
+            Command::Ex { what: Ex::Backup(options) } => backup::take(&options).await,
+            Command::Ex { what: Ex::Restore(options) } => backup::restore(&options),
+            Command::Ex { what: Ex::Verify(_) } => Ok(()),
             Command::Version => {
                 println!("openshift v{}\nkubernetes v1.33.0", env!("CARGO_PKG_VERSION"));
                 Ok(())

@@ -1,4 +1,5 @@
 //! Chooses implementations and starts every part, in the order in which they need each other.
+use crate::backup;
 use crate::cluster_id;
 use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
 use crate::neighbours;
@@ -144,7 +145,13 @@ async fn serve(
         let result = if done.load(Ordering::Acquire) { Ok(()) } else { Err("the cluster's first objects are being made".to_string()) };
         vec![Check { name: "bootstrap".into(), result }]
     });
-    let parts = Parts { registry: registry.clone(), streams: streams.clone(), readiness, console: Some(apiserver::console::router()) };
+    let parts = Parts {
+        registry: registry.clone(),
+        streams: streams.clone(),
+        readiness,
+        console: Some(apiserver::console::router()),
+        backup: Some(backup::source(dir, registry)),
+    };
     Server::bind(server, parts).await.map_err(|e| format!("the API server cannot start: {e}"))
 }
 

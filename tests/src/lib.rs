@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::client::config::{Kubeconfig, Overrides, Target};
 use shared::client::http::Client;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Nothing that is waited for takes longer, even on a busy machine.
@@ -21,7 +22,13 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Cluster {
+        Cluster::start_on(|_| {}).await
+    }
+
+    /// Starts on a data directory that `prepare` makes at the path it is given.
+    pub async fn start_on(prepare: impl FnOnce(&Path)) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        prepare(&dir.path().join("data"));
         let config = Start {
             listen: "127.0.0.1:0".parse().expect("an address"),
             console_listen: None,
@@ -56,7 +63,20 @@ impl Cluster {
         }
     }
 
-    fn target(&self) -> Target {
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Stops the cluster and leaves its directory to whoever looks at it.
+    pub async fn stop_and_keep(mut self) -> tempfile::TempDir {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        self.dir
+    }
+
+    /// The server, and the administrator's way in.
+    pub fn target(&self) -> Target {
         let path = self.dir.path().join("data/admin.kubeconfig");
         Kubeconfig::read(&path).and_then(|k| k.target(&Overrides::default())).expect("the administrator's kubeconfig")
     }

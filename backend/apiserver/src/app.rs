@@ -22,6 +22,9 @@ pub struct Check {
 /// Asks the other parts of the program whether they are ready.
 pub type Readiness = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 
+/// Writes a backup of the whole cluster; called in a thread that may block.
+pub type Backup = Arc<dyn Fn(&mut dyn std::io::Write) -> std::io::Result<()> + Send + Sync>;
+
 /// Shared by all connections.
 pub struct App {
     pub registry: Registry,
@@ -34,6 +37,7 @@ pub struct App {
     pub public_url: String,
     /// What the console listener serves at `/`.
     pub console: Option<axum::Router>,
+    pub backup: Option<Backup>,
     /// Cancelled when the server shuts down; ends watches and streams.
     pub stop: CancellationToken,
     pub limits: Limits,

@@ -1,5 +1,6 @@
 //! The cluster's own certificate authority: makes, keeps and renews the CA, the serving certificate and client certificates.
 use crate::error::Error;
+use rcgen::PublicKeyData;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -192,6 +193,31 @@ fn names_of(pem: &str) -> Option<BTreeSet<String>> {
             })
             .collect(),
     )
+}
+
+/// What is wrong with the files of a data directory that make its cluster the one that clients know: file and sentence.
+pub fn check(dir: &Path) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    let mut key = |file: &'static str| {
+        let found = read(&dir.join(file)).map_err(|e| e.to_string()).and_then(|pem| KeyPair::from_pem(&pem).map_err(|e| e.to_string()));
+        found.map_err(|why| faults.push((file, why))).ok()
+    };
+    let ca_key = key("ca.key");
+    key("serviceaccount.key");
+    match read(&dir.join("ca.crt")).map_err(|e| e.to_string()).and_then(|pem| public_key(&pem).ok_or_else(|| "is no certificate".into())) {
+        Err(why) => faults.push(("ca.crt", why)),
+        Ok(public) if ca_key.is_some_and(|key| key.subject_public_key_info() != public) => {
+            faults.push(("ca.crt", "is not the certificate of ca.key".into()));
+        }
+        Ok(_) => {}
+    }
+    faults
+}
+
+fn public_key(pem: &str) -> Option<Vec<u8>> {
+    let der = der(pem)?;
+    let (_, cert) = X509Certificate::from_der(&der).ok()?;
+    Some(cert.public_key().raw.to_vec())
 }
 
 fn days_left(pem: &str) -> i64 {

@@ -21,6 +21,6 @@ pub mod stream;
 pub mod streams;
 mod tls;
 
-pub use app::{App, Check, Peer, Port};
+pub use app::{App, Backup, Check, Peer, Port};
 pub use error::Error;
 pub use server::{Handle, Parts, Server, ServerConfig};

@@ -24,6 +24,8 @@ pub enum Route {
         check: Option<String>,
     },
     Metrics,
+    /// The whole cluster as one file, for administrators.
+    Backup,
     OpenApiV3(Option<String>),
     OpenApiV2,
     OpenIdConfiguration,
@@ -86,6 +88,7 @@ pub fn route(path: &str) -> Route {
             },
             check: words.get(1).map(ToString::to_string),
         },
+        ["backup"] => Route::Backup,
         ["metrics"] => Route::Metrics,
         ["openapi", "v3"] => Route::OpenApiV3(None),
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(Some(rest.join("/"))),

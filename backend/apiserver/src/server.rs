@@ -1,5 +1,5 @@
 //! Listens, shakes hands, serves connections within limits, and stops gracefully.
-use crate::app::{App, Peer, Port, Readiness};
+use crate::app::{App, Backup, Peer, Port, Readiness};
 use crate::authn::sessions::Sessions;
 use crate::authn::tokens::Tokens;
 use crate::ca::{Authority, write_secret};
@@ -61,6 +61,7 @@ pub struct Parts {
     pub streams: Arc<dyn PodStreams>,
     pub readiness: Readiness,
     pub console: Option<axum::Router>,
+    pub backup: Option<Backup>,
 }
 
 /// The server as a whole.
@@ -126,6 +127,7 @@ impl Server {
             readiness: parts.readiness,
             public_url,
             console: parts.console,
+            backup: parts.backup,
             stop: stop.clone(),
             limits: Limits::start()?,
             guesses: parking_lot::Mutex::default(),

@@ -2,6 +2,7 @@
 pub mod caller;
 pub mod object;
 pub mod options;
+pub mod verify;
 
 mod admission;
 mod clock;

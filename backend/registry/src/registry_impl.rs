@@ -240,6 +240,12 @@ impl Registry {
         Ok(watch)
     }
 
+    /// Every stored object, as one state; for backups.
+    pub fn everything(&self) -> (Revision, Vec<std::sync::Arc<store::Record>>) {
+        let snapshot = self.0.store.list(&Range::default()).expect("the present is always in history");
+        (snapshot.revision, snapshot.records)
+    }
+
     /// Lists by owner or by anything else that is no field: everything of a kind, for components.
     pub fn all(&self, kind: &'static Kind, namespace: Option<&str>) -> (Revision, Vec<Object>) {
         let prefix = store::key::collection(kind, namespace);

@@ -95,6 +95,15 @@ pub enum Error {
     Invalid(String),
 }
 
+/// Something wrong with what is stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct Fault {
+    /// The file and offset, or the object's key.
+    pub place: String,
+    pub what: String,
+}
+
 /// Records in key order at one revision.
 #[derive(Clone)]
 pub struct Snapshot {

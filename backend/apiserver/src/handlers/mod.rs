@@ -1,4 +1,5 @@
 //! What answers each route.
+pub mod backup;
 pub mod discovery;
 pub mod health;
 pub mod legacy;
@@ -114,6 +115,7 @@ fn documents(call: &Call, route: Route) -> Result<Response, Status> {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             Ok(respond::with_type(StatusCode::OK, kind, call.app.metrics.render()))
         }
+        Route::Backup => backup::serve(call),
         Route::OpenApiV3(path) => openapi::v3(call, path.as_deref()),
         Route::OpenApiV2 => openapi::v2(call),
         Route::OpenIdConfiguration => Ok(respond::json_value(StatusCode::OK, &token::openid_configuration(&call.app))),

@@ -24,6 +24,14 @@ fn database(files: &dyn Files, name: &str, create: bool) -> Result<Database, red
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))?)
 }
 
+/// Opens the checkpoint and looks at every page's checksum first: what a flipped bit makes of an object must not be
+/// served as truth.
+fn checked(files: &dyn Files) -> Result<Database, redb::Error> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    Ok(builder.create_with_backend(Backend(files.open(FILE)?))?)
+}
+
 /// Reads the checkpoint, if there is one, into an empty `loaded`.
 pub(crate) fn load(files: &dyn Files, loaded: &mut Loaded, fail: &dyn Fn(String) -> OpenError) -> Result<(), OpenError> {
     let names = files.names().map_err(|error| fail(error.to_string()))?;
@@ -34,11 +42,15 @@ pub(crate) fn load(files: &dyn Files, loaded: &mut Loaded, fail: &dyn Fn(String)
         return Ok(());
     }
     let wrap = |error: redb::Error| fail(format!("{FILE}: {error}"));
-    let database = database(files, FILE, false).map_err(wrap)?;
-    let found = format_of(&database).map_err(wrap)?;
-    loaded.accept_format(found)?;
-    read(&database, loaded).map_err(wrap)?;
-    database.close().map_err(|error| wrap(error.into()))
+    // redb finds some damage only by stumbling over it.
+    let look = std::panic::AssertUnwindSafe(|| -> Result<(), OpenError> {
+        let database = checked(files).map_err(wrap)?;
+        let found = format_of(&database).map_err(wrap)?;
+        loaded.accept_format(found)?;
+        read(&database, loaded).map_err(wrap)?;
+        database.close().map_err(|error| wrap(error.into()))
+    });
+    std::panic::catch_unwind(look).unwrap_or_else(|_| Err(fail(format!("{FILE}: damaged; its pages contradict each other"))))
 }
 
 fn format_of(database: &Database) -> Result<u64, redb::Error> {
@@ -107,6 +119,36 @@ fn collect(files: &dyn Files, name: &str, newest: &mut BTreeMap<String, Newest>,
         group::Tail::Clean => Ok(()),
         group::Tail::Torn | group::Tail::Damaged => Err(format!("{name} is damaged at byte {end}")),
     }
+}
+
+/// Makes a checkpoint of these records in a directory that has none.
+pub(crate) fn plant(
+    files: &dyn Files,
+    revision: Revision,
+    records: &mut dyn Iterator<Item = Result<Record, String>>,
+) -> Result<(), String> {
+    let database = database(files, NEW_FILE, true).map_err(|error| error.to_string())?;
+    planted(&database, revision, records)?;
+    database.close().map_err(|error| error.to_string())?;
+    files.rename(NEW_FILE, FILE).and_then(|()| files.sync()).map_err(|error| error.to_string())
+}
+
+fn planted(database: &Database, revision: Revision, records: &mut dyn Iterator<Item = Result<Record, String>>) -> Result<(), String> {
+    let wrap = |error: redb::Error| error.to_string();
+    let mut txn = database.begin_write().map_err(|error| wrap(error.into()))?;
+    txn.set_quick_repair(true);
+    {
+        let mut objects = txn.open_table(OBJECTS).map_err(|error| wrap(error.into()))?;
+        for record in records {
+            let record = record?;
+            let row = (record.revision, record.created, &*record.value);
+            objects.insert(&*record.key, row).map_err(|error| wrap(error.into()))?;
+        }
+        let mut meta = txn.open_table(META).map_err(|error| wrap(error.into()))?;
+        meta.insert("format", u64::from(FORMAT)).map_err(|error| wrap(error.into()))?;
+        meta.insert("revision", revision).map_err(|error| wrap(error.into()))?;
+    }
+    txn.commit().map_err(|error| wrap(error.into()))
 }
 
 fn write(database: &Database, newest: BTreeMap<String, Newest>, last: Revision) -> Result<(), redb::Error> {

@@ -17,7 +17,7 @@ pub enum Durability {
 }
 
 /// One process at a time may hold this file's lock.
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// A directory. Creations, removals and renames are durable after `sync`.
 pub(crate) trait Files: Send + Sync {

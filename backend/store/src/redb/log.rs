@@ -49,7 +49,7 @@ struct Segment {
     grow: usize,
 }
 
-fn name(base: Revision) -> String {
+pub(crate) fn name(base: Revision) -> String {
     // Twenty digits hold any u64, so that the names' order is the segments' order.
     format!("{PREFIX}{base:020}")
 }
@@ -225,7 +225,8 @@ fn replay(name: &str, bytes: &[u8], header: Header, loaded: &mut Loaded) -> Resu
     Ok(extent)
 }
 
-fn apply(loaded: &mut Loaded, entry: group::Entry<'_>, revision: Revision) -> Option<crate::Event> {
+/// Applies one change to what has been loaded so far.
+pub(crate) fn apply(loaded: &mut Loaded, entry: group::Entry<'_>, revision: Revision) -> Option<crate::Event> {
     match entry.value {
         Some((_, value)) => Some(stage::put(&mut loaded.state, entry.key.into(), revision, Bytes::copy_from_slice(value))),
         None => stage::remove(&mut loaded.state, entry.key.into(), revision),

@@ -3,6 +3,7 @@ mod damage;
 mod power;
 mod reopen;
 mod simdisk;
+mod verify;
 
 use super::*;
 use crate::{Change, Expect};
