@@ -4,7 +4,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: run build console screenshots setup setup-tests test unit e2e check bench clean-cluster
+.PHONY: run build console screenshots setup setup-tests test unit e2e check bench torture clean-cluster
 
 run: setup build
 	$(BIN)/openshift start $(ARGS)
@@ -36,6 +36,7 @@ unit: console
 e2e: build
 	tests/journeys/run.sh $(BIN)
 	tests/pods/run.sh $(BIN)
+	tests/faults/run.sh $(BIN)
 	if command -v chromedriver >/dev/null; then $(BIN)/browser $(BIN)/openshift; else echo "skipped: no chromedriver is installed"; fi
 
 # Pictures of every page of the console, light and dark, wide and narrow.
@@ -53,6 +54,17 @@ check:
 # Every figure beside its floor or peer, measured in the same run.
 bench: setup build
 	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster --bench scale
+
+# Ten minutes of faults on real Docker, a hundred thousand simulated clusters, and long runs of what `make test` does briefly.
+# SEEDS=0-999 and TORTURE_SECONDS=60 make it shorter; what fails prints how to do it again.
+SEEDS ?= 0-99999
+TORTURE_SECONDS ?= 600
+torture: setup-tests build
+	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test --release --workspace --all-features --test simulation -- --nocapture
+	HISTORY_SEEDS=2000 $(CARGO) test --release --workspace --all-features --test history -- --nocapture
+	STORE_SEEDS=30 $(CARGO) test --release --workspace --all-features -p store --lib -- power
+	$(CARGO) test --release --workspace --all-features --test floods -- --nocapture
+	tests/faults/run.sh $(BIN) $(TORTURE_SECONDS)
 
 clean-cluster: build
 	$(BIN)/openshift ex clean
