@@ -11,6 +11,7 @@ pub mod objects;
 pub mod quantity;
 pub mod selector;
 pub mod service_env;
+pub mod simulated;
 pub mod status;
 pub mod table;
 pub mod validate;

@@ -11,7 +11,9 @@ const NAMESPACES: [&str; 2] = ["a", "b"];
 const PODS_IN_B: &str = "6";
 const REPLICAS_MAX: usize = 5;
 const APPS: usize = 3;
+/// Most pauses are short, so that things happen together; some are long, so that what happens now and then happens too.
 const PAUSE_MAX_MS: usize = 120;
+const LONG_PAUSE_MAX_MS: usize = 120_000;
 
 /// Makes the two namespaces, one with a quota.
 pub async fn found(world: &World) -> Result<(), String> {
@@ -193,7 +195,8 @@ async fn restart_server(world: &mut World) -> String {
 }
 
 async fn pause(world: &mut World) -> String {
-    let time = Duration::from_millis(world.below(PAUSE_MAX_MS) as u64);
+    let longest = if world.maybe(30) { LONG_PAUSE_MAX_MS } else { PAUSE_MAX_MS };
+    let time = Duration::from_millis(world.below(longest) as u64);
     tokio::time::sleep(time).await;
     format!("pause for {time:?}")
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use shared::kinds::Kind;
 use shared::status::Status;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,6 +177,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Of everything that was ever stored, in order.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for event in self.store.history(0, self.store.revision()).expect("nothing is forgotten yet") {
+            (event.revision, &event.key, event.current.as_ref().map(|r| &r.value)).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Directories that a node keeps of pods.

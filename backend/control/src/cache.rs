@@ -50,6 +50,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         task.replace_all(&registry, kind, decode);
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = task.follow(&registry, kind, decode) => {}
                 () = stop.cancelled() => {}
             }

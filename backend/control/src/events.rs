@@ -53,7 +53,7 @@ impl Recorder {
             }
         }
         let component = source_of(&about.kind);
-        let name = format!("{}.{}", about.name, &uuid::Uuid::new_v4().simple().to_string()[..16]);
+        let name = format!("{}.{:016x}", about.name, registry::clock::number());
         let body = json!({
             "metadata": {"name": name, "namespace": namespace}, "involvedObject": about, "reason": reason, "message": message,
             "type": if warning { "Warning" } else { "Normal" }, "source": {"component": component}, "reportingComponent": component,
@@ -79,7 +79,7 @@ fn source_of(kind: &str) -> &'static str {
 }
 
 pub(crate) fn now_text() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    registry::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 pub(crate) fn seconds_of(text: &str) -> Option<i64> {
@@ -92,10 +92,11 @@ pub(crate) fn start_expiry(context: &Context) {
     tokio::spawn(async move {
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(EXPIRY_EVERY) => {}
                 () = context.stop.cancelled() => return,
             }
-            let oldest = jiff::Timestamp::now().as_second() - TTL_SECONDS;
+            let oldest = registry::clock::now().as_second() - TTL_SECONDS;
             for object in context.registry.all(&EVENT, None).1 {
                 let event: Event = object.view();
                 let last = [&event.last_timestamp, &event.event_time, &event.metadata.creation_timestamp]

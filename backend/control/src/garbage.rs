@@ -8,7 +8,7 @@ use registry::object::Object;
 use shared::kinds::{KINDS, Kind, Storage, by_api_version};
 use shared::meta::OwnerReference;
 use shared::status::Status;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Kind's index in `KINDS` and the object's key.
@@ -17,7 +17,7 @@ type Id = (usize, Key);
 #[derive(Default)]
 struct Graph {
     /// Owner's uid → its dependents.
-    dependents: Mutex<HashMap<String, HashSet<Id>>>,
+    dependents: Mutex<HashMap<String, BTreeSet<Id>>>,
 }
 
 pub(crate) fn start(context: &Context) {

@@ -7,7 +7,7 @@ use registry::object::Object;
 use serde_json::Value;
 use shared::kinds::{LEASE, NODE, POD};
 use shared::objects::node::Node;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -19,11 +19,12 @@ const ORPHAN_ROUNDS: u32 = 8;
 pub(crate) fn start(context: &Context) {
     let context = context.clone();
     tokio::spawn(async move {
-        let mut orphans: HashMap<String, u32> = HashMap::new();
+        let mut orphans: BTreeMap<String, u32> = BTreeMap::new();
         // Leases that were written before a pause of this server say nothing of the time since.
-        let mut heard: HashMap<String, (String, i64)> = HashMap::new();
+        let mut heard: BTreeMap<String, (String, i64)> = BTreeMap::new();
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(EVERY) => {}
                 () = context.stop.cancelled() => return,
             }
@@ -41,9 +42,9 @@ pub(crate) fn start(context: &Context) {
     });
 }
 
-fn health(context: &Context, object: &Object, heard: &mut HashMap<String, (String, i64)>) -> Vec<Write> {
+fn health(context: &Context, object: &Object, heard: &mut BTreeMap<String, (String, i64)>) -> Vec<Write> {
     let node: Node = object.view();
-    let now = jiff::Timestamp::now().as_second();
+    let now = registry::clock::now().as_second();
     let lease = context.registry.get(&context.caller, &LEASE, Some(LEASE_NAMESPACE), &node.metadata.name).ok();
     let sign = match lease.map(|l| l.value()) {
         Some(lease) => lease.pointer("/spec/renewTime").and_then(Value::as_str).unwrap_or_default().to_string(),
@@ -65,7 +66,7 @@ fn evictions(context: &Context, node: &Node) -> Vec<Write> {
         return Vec::new();
     }
     let since = taints.iter().filter_map(|t| seconds_of(t.time_added.as_deref()?)).min().unwrap_or(0);
-    let now = jiff::Timestamp::now().as_second();
+    let now = registry::clock::now().as_second();
     let on_node = context.pods.all().into_iter().filter(|p| p.node == node.metadata.name && p.active());
     on_node
         .filter(|p| eviction_after(&taints, &p.scheduling.tolerations).is_some_and(|(after, _)| now >= since + after))
@@ -79,7 +80,7 @@ fn evictions(context: &Context, node: &Node) -> Vec<Write> {
         .collect()
 }
 
-fn gone(context: &Context, nodes: &[Object], rounds: &mut HashMap<String, u32>) -> Vec<Write> {
+fn gone(context: &Context, nodes: &[Object], rounds: &mut BTreeMap<String, u32>) -> Vec<Write> {
     let exists = |name: &str| nodes.iter().any(|n| n.name() == name);
     let pods = context.pods.all();
     let missing: Vec<String> = pods.iter().map(|p| p.node.clone()).filter(|n| !n.is_empty() && !exists(n)).collect();

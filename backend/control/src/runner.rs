@@ -28,6 +28,7 @@ pub(crate) fn run<F>(
         loop {
             let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
             let key = tokio::select! {
+                biased;
                 key = queue.next() => key,
                 () = context.stop.cancelled() => return,
             };

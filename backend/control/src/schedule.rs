@@ -66,6 +66,7 @@ pub(crate) fn start(context: &Context) {
     let stop = context.stop.clone();
     tokio::spawn(async move {
         tokio::select! {
+            biased;
             () = scheduler.run(receiver) => {}
             () = stop.cancelled() => {}
         }
@@ -78,11 +79,12 @@ impl Scheduler {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
+                _ = tick.tick(), if self.retry && !self.unfit.is_empty() => self.try_unfit_again(),
                 signal = receiver.recv() => match signal {
                     Some(signal) => self.take(signal),
                     None => return,
                 },
-                _ = tick.tick(), if self.retry && !self.unfit.is_empty() => self.try_unfit_again(),
             }
             // What has come meanwhile is taken first: decisions should rest on the newest state.
             while let Ok(signal) = receiver.try_recv() {

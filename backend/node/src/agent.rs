@@ -15,7 +15,7 @@ use shared::objects::pod::Pod;
 use shared::objects::service::Service;
 use shared::status::Status;
 use shared::watch::EventType;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +58,8 @@ pub(crate) struct Node {
     pub(crate) capacity: (i64, i64),
     /// Ends the agent with all its workers.
     pub(crate) stop: CancellationToken,
-    known: RwLock<HashMap<String, Known>>,
-    workers: Mutex<HashMap<String, mpsc::Sender<Signal>>>,
+    known: RwLock<BTreeMap<String, Known>>,
+    workers: Mutex<BTreeMap<String, mpsc::Sender<Signal>>>,
 }
 
 impl Node {
@@ -111,6 +111,7 @@ impl Agent {
         let (task, token) = (node.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = task.follow() => {}
                 () = token.cancelled() => {}
             }
@@ -118,6 +119,7 @@ impl Agent {
         let (task, token) = (node.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = task.listen() => {}
                 () = token.cancelled() => {}
             }
@@ -145,8 +147,8 @@ fn machine() -> (i64, i64) {
     (cpus * 1000, kib.unwrap_or(0) * 1024)
 }
 
-fn by_pod(all: Vec<ContainerInfo>) -> HashMap<String, Vec<ContainerInfo>> {
-    let mut groups: HashMap<String, Vec<ContainerInfo>> = HashMap::new();
+fn by_pod(all: Vec<ContainerInfo>) -> BTreeMap<String, Vec<ContainerInfo>> {
+    let mut groups: BTreeMap<String, Vec<ContainerInfo>> = BTreeMap::new();
     for info in all {
         if let Some(parsed) = names::parse(&info.name) {
             groups.entry(parsed.uid).or_default().push(info);
@@ -184,9 +186,10 @@ impl Node {
         comparing.tick().await;
         loop {
             let event = tokio::select! {
-                event = watch.next() => event?,
+                biased;
                 // Listing again compares everything.
                 _ = comparing.tick() => return Ok(()),
+                event = watch.next() => event?,
             };
             let Ok(pod) = serde_json::from_value::<Pod>(event.object) else { continue };
             match event.event_type {

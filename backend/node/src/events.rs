@@ -62,7 +62,7 @@ impl Events {
         {
             return;
         }
-        let name = format!("{pod}.{}", &uuid::Uuid::new_v4().simple().to_string()[..16]);
+        let name = format!("{pod}.{:016x}", crate::clock::random::<u64>());
         let body = json!({"metadata": {"name": name, "namespace": namespace}, "involvedObject": about, "reason": reason, "message": message,
             "type": if warning { "Warning" } else { "Normal" }, "source": {"component": "kubelet", "host": self.node}, "reportingComponent": "kubelet",
             "reportingInstance": self.node, "firstTimestamp": now, "lastTimestamp": now, "count": 1});

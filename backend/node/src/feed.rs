@@ -45,6 +45,7 @@ pub(crate) fn follow<T: DeserializeOwned + Clone + Send + Sync + 'static>(
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = stop.cancelled() => {}
         }
@@ -94,6 +95,7 @@ pub(crate) async fn start(node: &Arc<Node>, proxy: Option<Arc<dyn ServiceProxy>>
     tokio::spawn(async move {
         loop {
             let changed = tokio::select! {
+                biased;
                 changed = services.changed() => changed,
                 () = stop.cancelled() => return,
             };
@@ -120,15 +122,16 @@ async fn serve(proxy: Arc<dyn ServiceProxy>, mut services: Followed<Service>, mu
         }
         loop {
             let changed = tokio::select! {
-                changed = services.changed() => changed,
-                changed = endpoints.changed() => changed,
+                biased;
+                () = stop.cancelled() => return,
                 _ = check.tick() => {
                     if let Err(error) = proxy.check().await {
                         tracing::warn!(%error, "service rules could not be checked");
                     }
                     continue;
                 }
-                () = stop.cancelled() => return,
+                changed = services.changed() => changed,
+                changed = endpoints.changed() => changed,
             };
             if changed.is_err() {
                 return;

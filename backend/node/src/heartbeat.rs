@@ -86,6 +86,7 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
         loop {
             renew(&leased).await;
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(LEASE_EVERY) => {}
                 () = leased_stop.cancelled() => return,
             }
@@ -95,6 +96,7 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
         let mut healthy = true;
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(CHECK_EVERY) => {}
                 () = stop.cancelled() => return,
             }
@@ -119,7 +121,7 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
 
 async fn renew(node: &Node) {
     let name = &node.config.node_name;
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+    let now = crate::clock::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
     let spec = json!({"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now});
     let body = json!({"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec});
     let outcome = match node.api.update(&LEASE, Some(LEASE_NAMESPACE), name, body.clone()).await {

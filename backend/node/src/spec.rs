@@ -36,7 +36,7 @@ pub(crate) fn infra(pod: &Pod) -> ContainerSpec {
     let meta = &pod.metadata;
     let ports = pod.spec.containers.iter().flat_map(|c| &c.ports).filter(|p| p.host_port > 0 && !pod.spec.host_network);
     ContainerSpec {
-        name: names::build(INFRA, hash, &meta.name, &meta.namespace, &meta.uid, rand::random()),
+        name: names::build(INFRA, hash, &meta.name, &meta.namespace, &meta.uid, crate::clock::random()),
         image: INFRA_IMAGE.into(),
         labels: labels(pod, INFRA, 0),
         hostname: hostname(pod),
@@ -83,7 +83,7 @@ pub(crate) fn container(pod: &Pod, c: &Container, infra_id: &str, attempt: i32, 
     }
     let words = |list: &[String]| list.iter().map(|w| expand(w, &r.known)).collect();
     ContainerSpec {
-        name: names::build(&c.name, hash::of_container(c), &meta.name, &meta.namespace, &meta.uid, rand::random()),
+        name: names::build(&c.name, hash::of_container(c), &meta.name, &meta.namespace, &meta.uid, crate::clock::random()),
         image: c.image.clone(),
         entrypoint: words(&c.command),
         args: words(&c.args),

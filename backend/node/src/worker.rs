@@ -96,6 +96,7 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
     let stop = worker.node.stop.clone();
     tokio::spawn(async move {
         tokio::select! {
+            biased;
             () = worker.run(found) => {}
             () = stop.cancelled() => {}
         }
@@ -104,11 +105,11 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
 }
 
 pub(crate) fn now_text() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    crate::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
+    crate::clock::now().as_millisecond()
 }
 
 fn parse_ms(text: Option<&String>) -> i64 {
@@ -192,6 +193,7 @@ impl Worker {
         let due = times.filter(|at| *at > looked_ms).min();
         let pause = due.map_or(LOOK_EVERY, |at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0).max(1)).min(LOOK_EVERY));
         tokio::select! {
+            biased;
             signal = self.signals.recv() => match signal {
                 Some(signal) => self.take(signal).await,
                 None => true,

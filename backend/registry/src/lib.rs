@@ -5,7 +5,7 @@ pub mod options;
 pub mod verify;
 
 mod admission;
-mod clock;
+pub mod clock;
 mod delete;
 mod encode;
 mod error;

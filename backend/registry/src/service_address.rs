@@ -141,7 +141,7 @@ impl Addresses {
         if first > last {
             return None;
         }
-        let mut rng = rand::rng();
+        let mut rng = crate::clock::chance();
         let random = (0..RANDOM_TRIES).map(|_| Ipv4Addr::from(rng.random_range(first..=last))).find(|ip| !taken.addresses.contains_key(ip));
         random.or_else(|| (first..=last).map(Ipv4Addr::from).find(|ip| !taken.addresses.contains_key(ip)))
     }
@@ -172,7 +172,7 @@ impl Addresses {
                     Some(n) => n,
                 },
                 None => {
-                    let mut rng = rand::rng();
+                    let mut rng = crate::clock::chance();
                     let free = |n: &u16| !taken.node_ports.contains_key(&(*n, protocol.clone()));
                     let random = (0..RANDOM_TRIES).map(|_| rng.random_range(NODE_PORTS)).find(free);
                     random.or_else(|| NODE_PORTS.clone().find(free)).ok_or_else(|| FieldError::invalid(field, 0, "no node port is free"))?

@@ -115,7 +115,7 @@ impl Simulated {
 }
 
 fn now() -> String {
-    jiff::Timestamp::now().to_string()
+    crate::clock::now().to_string()
 }
 
 impl State {
@@ -147,7 +147,7 @@ impl State {
     fn make(&mut self, spec: &ContainerSpec) -> ContainerInfo {
         self.made += 1;
         let n = self.made;
-        let id = format!("{n:08x}{:056x}", rand::random::<u128>());
+        let id = format!("{n:08x}{:056x}", crate::clock::random::<u128>());
         let own_network = spec.network.is_none();
         let info = ContainerInfo {
             id: id.clone(),

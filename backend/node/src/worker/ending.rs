@@ -27,6 +27,7 @@ impl Worker {
         tokio::pin!(all);
         loop {
             tokio::select! {
+                biased;
                 _ = &mut all => break,
                 signal = self.signals.recv() => match signal {
                     // Forced: nobody waits for grace any more.
@@ -72,7 +73,7 @@ impl Worker {
 
 /// The hook's time counts against the grace period, but TERM is always given a moment.
 async fn stop_one(target: Target, grace: i64) {
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     if let Some(hook) = target.container.lifecycle.as_ref().and_then(|l| l.pre_stop.clone()) {
         let limit = Duration::from_secs(u64::try_from(grace.max(1)).unwrap_or(1));
         if let Err(why) = probes::hook(&target, &hook, limit).await {
