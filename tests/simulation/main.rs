@@ -18,11 +18,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use world::World;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Seeds that `make test` runs.
-const SEEDS: std::ops::Range<u64> = 0..48;
+const SEEDS: std::ops::Range<u64> = 0..600;
 const STEPS: usize = 60;
-/// Longer than the longest back-off that a few faults in a row lead to.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(90);
+/// Longer than the longest back-off.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(400);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 fn seeds() -> std::ops::Range<u64> {

@@ -200,7 +200,8 @@ impl Machine {
         let mut upto = |ms: u64| Duration::from_millis(chance.random_range(0..=ms));
         let engine = Simulated::new(Latency { start: upto(20), stop: upto(20), list: upto(5) });
         engine.behave(JOB, Behaviour { ends_after: Some(upto(50)), ..Behaviour::default() });
-        let data = tempfile::tempdir().expect("a directory for a while");
+        // In memory where that can be had: disks are slow, and none is tested here.
+        let data = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory for a while");
         Machine { name: format!("node{i}"), engine, link: Arc::new(Link::new(door.clone())), agent: None, data }
     }
 }
