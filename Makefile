@@ -3,6 +3,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
+AXE := $(or $(CARGO_TARGET_DIR),target)/axe.min.js
 
 .PHONY: run build console screenshots setup setup-tests test unit e2e check bench torture clean-cluster
 
@@ -37,11 +38,14 @@ e2e: build
 	tests/journeys/run.sh $(BIN)
 	tests/pods/run.sh $(BIN)
 	tests/faults/run.sh $(BIN)
-	if command -v chromedriver >/dev/null; then $(BIN)/browser $(BIN)/openshift; else echo "skipped: no chromedriver is installed"; fi
+	if command -v chromedriver >/dev/null; then \
+	  $(BIN)/browser $(BIN)/openshift --axe=$(AXE) && \
+	  tests/pods/image.sh pilothouse-test/tools:1 && $(BIN)/browser $(BIN)/openshift --docker=pilothouse-test/tools:1; \
+	else echo "skipped: no chromedriver is installed"; fi
 
 # Pictures of every page of the console, light and dark, wide and narrow.
 screenshots: setup-tests build
-	$(BIN)/browser $(BIN)/openshift $(or $(TO),target/screenshots)
+	$(BIN)/browser $(BIN)/openshift --axe=$(AXE) --pictures=$(or $(TO),target/screenshots)
 
 # Format, lints, and the rules of tests/tidy.rs.
 check:
@@ -54,6 +58,7 @@ check:
 # Every figure beside its floor or peer, measured in the same run.
 bench: setup build
 	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster --bench scale
+	if command -v chromedriver >/dev/null; then $(BIN)/browser $(BIN)/openshift --bench; else echo "console: left out, no chromedriver is installed"; fi
 
 # Ten minutes of faults on real Docker, a hundred thousand simulated clusters, and long runs of what `make test` does briefly.
 # SEEDS=0-999 and TORTURE_SECONDS=60 make it shorter; what fails prints how to do it again.

@@ -27,6 +27,20 @@ if [ "${1-}" = tests ] && ! command -v chromedriver >/dev/null; then
   apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null || echo "no chromium here" >&2
 fi
 
+# axe-core, the usual judge of accessibility; without it the tests say so and keep their own checks.
+axe="${CARGO_TARGET_DIR:-target}/axe.min.js"
+if [ "${1-}" = tests ] && [ ! -s "$axe" ]; then
+  echo "fetching axe-core"
+  command -v pip3 >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pip >/dev/null || true
+  wheel=$(mktemp -d)
+  mkdir -p "$(dirname "$axe")"
+  if pip3 download -q --no-deps --disable-pip-version-check -d "$wheel" axe-playwright-python==0.1.8; then
+    python3 -c 'import glob, sys, zipfile; z = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0]); open(sys.argv[2], "wb").write(z.read("axe_playwright_python/axe.min.js"))' "$wheel" "$axe" ||
+      echo "no axe-core here" >&2
+  fi
+  rm -rf "$wheel"
+fi
+
 if ! command -v cargo >/dev/null && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
   echo "installing Rust"
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rustup >/dev/null 2>&1 ||

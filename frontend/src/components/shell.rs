@@ -30,7 +30,7 @@ pub fn Shell(children: Children) -> impl IntoView {
     view! {
         <a class="skip" href="#main">"Skip to content"</a>
         <header class="top">
-            <a class="brand" href="/"><Wheel />"Pilothouse"</a>
+            <a class="brand" href="/" aria-label="Pilothouse, all projects"><Wheel /><span class="brand-name">"Pilothouse"</span></a>
             <nav class="trail" aria-label="Where you are">
                 <a href="/">"Projects"</a>
                 {move || project.get().map(|p| view! { <span aria-hidden="true">"/"</span><a class="project" href=format!("/projects/{p}") title=p.clone()>{p.clone()}</a> })}

@@ -39,5 +39,8 @@ while (walker.nextNode()) {
   const ratio = (a + 0.05) / (b + 0.05);
   if (ratio < (large ? 3 : 4.5)) say(e, `contrast ${ratio.toFixed(2)}`);
 }
-if (document.documentElement.scrollWidth > innerWidth + 1) wrong.push("wider than the window");
+if (document.documentElement.scrollWidth > innerWidth + 1) {
+  wrong.push("wider than the window");
+  for (const e of document.querySelectorAll("body *")) if (shown(e) && e.getBoundingClientRect().right > innerWidth + 1) { say(e, "reaches out"); if (wrong.length > 6) break; }
+}
 return wrong;

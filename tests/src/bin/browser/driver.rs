@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const APPEAR_MAX: Duration = Duration::from_secs(15);
 const START_MAX: Duration = Duration::from_secs(30);
 const REQUEST_MAX: Duration = Duration::from_secs(60);
+/// Letters of a page that an error repeats.
+const SAID_MAX: usize = 1500;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The name that WebDriver gives to references to elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -70,6 +72,7 @@ impl Browser {
         let made = browser.ask(Method::POST, "/session", Some(wanted)).await?;
         let id = made["sessionId"].as_str().ok_or("no session")?;
         browser.session = format!("{}/session/{id}", browser.session);
+        browser.window(1280, 860).await?;
         Ok(browser)
     }
 
@@ -92,8 +95,20 @@ impl Browser {
         self.ask(Method::POST, "/execute/sync", Some(json!({"script": text, "args": []}))).await
     }
 
+    /// A script whose last argument is called with its result.
+    pub async fn script_later(&self, text: &str) -> Outcome<Value> {
+        self.ask(Method::POST, "/execute/async", Some(json!({"script": text, "args": []}))).await
+    }
+
+    /// A command of the DevTools protocol.
+    pub async fn devtools(&self, command: &str, params: Value) -> Outcome<Value> {
+        self.ask(Method::POST, "/goog/cdp/execute", Some(json!({"cmd": command, "params": params}))).await
+    }
+
+    /// The size that the page has, also below what a window can have.
     pub async fn window(&self, width: u32, height: u32) -> Outcome<()> {
-        self.ask(Method::POST, "/window/rect", Some(json!({"width": width, "height": height}))).await.map(|_| ())
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await.map(|_| ())
     }
 
     /// Waits until an XPath finds something; the error shows what the page says instead.
@@ -106,7 +121,10 @@ impl Browser {
                 Err(_) if began.elapsed() < APPEAR_MAX => tokio::time::sleep(PAUSE).await,
                 Err(_) => {
                     let page = self.script("return document.body.innerText").await?;
-                    return Err(format!("{xpath} does not appear; the page says: {}", page.as_str().unwrap_or_default()));
+                    return Err(format!(
+                        "{xpath} does not appear; the page says: {}",
+                        page.as_str().unwrap_or_default().chars().take(SAID_MAX).collect::<String>()
+                    ));
                 }
             }
         }
@@ -144,6 +162,14 @@ impl Browser {
         let actions = [step("keyDown", held), step("keyDown", key), step("keyUp", key), step("keyUp", held)];
         let body = json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]});
         self.ask(Method::POST, "/actions", Some(body)).await.map(|_| ())
+    }
+
+    /// The session's cookie as browsers send it; scripts cannot read it.
+    pub async fn cookie(&self) -> Outcome<String> {
+        let all = self.ask(Method::GET, "/cookie", None).await?;
+        let one = |c: &Value| Some(format!("{}={}", c["name"].as_str()?, c["value"].as_str()?));
+        let all: Vec<String> = all.as_array().into_iter().flatten().filter_map(one).collect();
+        Ok(all.join("; "))
     }
 
     pub async fn forget_cookies(&self) -> Outcome<()> {

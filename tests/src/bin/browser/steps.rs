@@ -1,32 +1,29 @@
 //! What is done in the browser, and what must be seen.
 use super::driver::{Browser, Outcome};
-use super::server::Server;
+use super::server::{Runtime, Server};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const CHECKS: &str = include_str!("checks.js");
+const AXE: &str = "const done = arguments[arguments.length - 1]; axe.run(document, {resultTypes: ['violations']}).then(r => done(r.violations \
+    .filter(v => ['serious', 'critical'].includes(v.impact)).map(v => ({rule: v.id, says: v.help, at: v.nodes.slice(0, 3).map(n => n.html.slice(0, 160))}))), \
+    e => done([String(e)]))";
 /// From a change in the API to the page, when somebody else made it; the promise is far below, the machine is shared.
 pub const ARRIVE_MAX: Duration = Duration::from_secs(2);
 const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"lone"},"spec":{"containers":[{"name":"c","image":"x"}]}}"#;
 
-/// Everything in order; a folder gets screenshots of every page.
-pub async fn all(binary: &Path, pictures: Option<PathBuf>) -> Outcome<()> {
-    let mut server = Server::start(binary)?;
+/// Everything in order; a folder gets screenshots of every page, a file with axe-core judges each.
+pub async fn all(binary: &Path, pictures: Option<PathBuf>, axe: Option<PathBuf>) -> Outcome<()> {
+    let mut server = Server::start(binary, Runtime::Simulated)?;
     let browser = Browser::start(&server.console).await?;
-    let page = Page { browser, pictures };
-    page.log_in().await?;
-    page.follow_the_tutorial(&server).await?;
-    page.look_at_objects().await?;
-    page.around_a_project(&server).await?;
-    page.create_edit_and_delete().await?;
-    page.keyboard_alone().await?;
-    page.strange_places().await?;
-    page.no_complaints().await?;
-    page.server_goes_and_comes(&mut server).await?;
-    page.session_ends().await?;
-    page.log_out().await?;
+    let axe = axe.and_then(|file| std::fs::read_to_string(file).ok());
+    if axe.is_none() {
+        println!("browser: no axe-core here, only our own checks of accessibility");
+    }
+    let page = Page { browser, pictures, axe };
+    let outcome = page.everything(&mut server).await;
     page.browser.quit().await;
-    Ok(())
+    outcome
 }
 
 pub fn button(text: &str) -> String {
@@ -43,15 +40,35 @@ pub fn field(label: &str) -> String {
 
 pub struct Page {
     pub browser: Browser,
-    pictures: Option<PathBuf>,
+    pub pictures: Option<PathBuf>,
+    /// The source of axe-core.
+    pub axe: Option<String>,
 }
 
 impl Page {
+    async fn everything(&self, server: &mut Server) -> Outcome<()> {
+        self.headers().await?;
+        self.log_in().await?;
+        self.follow_the_tutorial(server).await?;
+        self.look_at_objects().await?;
+        self.other_sites(server).await?;
+        self.around_a_project(server).await?;
+        self.create_edit_and_delete().await?;
+        self.keyboard_alone().await?;
+        self.long_names_and_many(server).await?;
+        self.strange_places().await?;
+        self.no_complaints().await?;
+        self.server_goes_and_comes(server).await?;
+        self.session_ends().await?;
+        self.log_out().await?;
+        self.who_may_little(server).await
+    }
+
     /// A page is in its final state: is it as every page must be, in light and dark, wide and narrow?
     pub async fn good(&self, name: &str) -> Outcome<()> {
         for theme in ["light", "dark"] {
             self.browser.script(&format!("document.documentElement.dataset.theme = '{theme}'")).await?;
-            for (size, width) in [("wide", 1280), ("small", 500)] {
+            for (size, width) in [("wide", 1280), ("large", 1920), ("small", 360)] {
                 self.browser.window(width, 860).await?;
                 // Colours fade into each other for a moment.
                 let began = Instant::now();
@@ -65,11 +82,22 @@ impl Page {
                     self.browser.screenshot(&folder.join(format!("{name}-{theme}-{size}.png"))).await?;
                 }
             }
+            self.judged_by_axe(&format!("{name}, {theme}")).await?;
         }
         self.browser.window(1280, 860).await?;
         self.browser.script("document.documentElement.dataset.theme = 'light'").await?;
         println!("browser: {name} ok");
         Ok(())
+    }
+
+    /// No violation that axe-core calls serious or critical.
+    async fn judged_by_axe(&self, page: &str) -> Outcome<()> {
+        let Some(source) = &self.axe else { return Ok(()) };
+        if self.browser.script("return typeof axe").await? == "undefined" {
+            self.browser.script(&format!("{source}; window.axe = axe; return 0")).await?;
+        }
+        let found = self.browser.script_later(AXE).await?;
+        if found.as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err(format!("{page}: axe-core says {found:#}")) }
     }
 
     async fn log_in(&self) -> Outcome<()> {
@@ -272,5 +300,93 @@ impl Page {
         let answer = "return fetch('/api/v1/namespaces/hack/pods').then(r => r.status)";
         let code = b.script(answer).await?;
         if matches!(code.as_u64(), Some(401 | 403)) { Ok(()) } else { Err(format!("after logging out the API answers {code}")) }
+    }
+
+    /// What keeps other sites out, on every answer of the console; no other site is ever asked for anything.
+    async fn headers(&self) -> Outcome<()> {
+        let b = &self.browser;
+        b.open("/projects/hack").await?;
+        let ask = "const done = arguments[arguments.length - 1]; Promise.all(['/', '/no/such', '/assets/none', document.querySelector('link[rel=stylesheet]').getAttribute('href')].map(p => fetch(p).then(r => \
+            ['content-security-policy', 'strict-transport-security', 'x-content-type-options'].map(h => r.headers.get(h) || '').join('|')))).then(done)";
+        let answers = b.script_later(ask).await?;
+        for headers in answers.as_array().into_iter().flatten() {
+            let headers = headers.as_str().unwrap_or_default();
+            let wanted = ["'wasm-unsafe-eval'", "frame-ancestors 'none'", "max-age=", "nosniff"];
+            if let Some(missing) = wanted.iter().find(|w| !headers.contains(**w)) {
+                return Err(format!("{missing} is missing in {headers}"));
+            }
+        }
+        let others = "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith(location.origin))";
+        let others = b.script(others).await?;
+        b.complaints().await?;
+        if others.as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err(format!("the page asks others: {others}")) }
+    }
+
+    async fn long_names_and_many(&self, server: &Server) -> Outcome<()> {
+        let b = &self.browser;
+        let long = "a-name-as-long-as-they-come-".repeat(10)[..253].trim_end_matches('-').to_string();
+        let map = |name: &str| serde_json::json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, "labels": {"app": "x".repeat(63)}}});
+        let items: Vec<serde_json::Value> = (0..200).map(|n| map(&format!("many-{n}"))).chain([map(&long)]).collect();
+        let list = serde_json::json!({"kind": "List", "apiVersion": "v1", "items": items});
+        server.osc_with(&["create", "-n", "hack", "-f", "-"], &list.to_string())?;
+        b.open("/projects/hack/configmaps").await?;
+        b.see(&format!("//tbody//a[.='{long}']")).await?;
+        self.good("many").await?;
+        b.open(&format!("/projects/hack/configmaps/{long}")).await?;
+        b.see(&format!("//h1[.='{long}']")).await?;
+        self.good("long-name").await
+    }
+
+    /// Somebody with no right but to look reads sentences, not errors of machines.
+    async fn who_may_little(&self, server: &Server) -> Outcome<()> {
+        let b = &self.browser;
+        server.osc(&["policy", "add-user", "view", "anypassword:eve", "-n", "hack"])?;
+        b.open("/projects/hack").await?;
+        b.write(&field("Username"), "eve").await?;
+        b.write(&field("Password"), "any").await?;
+        b.click(&button("Log in")).await?;
+        b.see("//output[.='1 of 1 ready']").await?;
+        b.click("//button[@aria-label='One replica more of hello-controller']").await?;
+        b.see("//*[@role='alert'][contains(., 'You may not do this')]").await?;
+        self.good("may-not").await?;
+        b.open("/projects/hack/secrets").await?;
+        b.see("//*[@class='problem'][contains(., 'You may not do this')]").await?;
+        b.open("/").await?;
+        b.see("//h2[.='Hack Night']").await?;
+        b.see("//div[@class='tiles'][count(.//article) = 1]").await.map(|_| ())
+    }
+
+    /// The session's cookie is worth nothing in a request that another site made the browser send.
+    async fn other_sites(&self, server: &Server) -> Outcome<()> {
+        let cookie = self.browser.cookie().await?;
+        let api = reqwest::Client::builder()
+            .use_rustls_tls()
+            .danger_accept_invalid_certs(true)
+            .http1_only()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let project = format!("{}/api/v1/namespaces/hack", server.console);
+        for (origin, good) in [(server.console.as_str(), true), ("https://evil.example", false)] {
+            let body = serde_json::json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "from-a-page"}});
+            let post = api.post(format!("{project}/configmaps")).header("cookie", &cookie).header("origin", origin).json(&body);
+            let answer = post.send().await.map_err(|e| e.to_string())?;
+            if answer.status().is_success() != good {
+                return Err(format!("a POST from {origin} is answered {}", answer.status()));
+            }
+            let socket = api
+                .get(format!("{project}/pods/hello-openshift/exec?command=true&stdout=true"))
+                .header("cookie", &cookie)
+                .header("origin", origin)
+                .header("connection", "Upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+                .header("sec-websocket-protocol", "v5.channel.k8s.io");
+            let answer = socket.send().await.map_err(|e| e.to_string())?;
+            if (answer.status() == 101) != good {
+                return Err(format!("a WebSocket from {origin} is answered {}", answer.status()));
+            }
+        }
+        server.osc(&["delete", "configmaps", "from-a-page", "-n", "hack"]).map(|_| ())
     }
 }
