@@ -4,6 +4,7 @@
 //! client library. Without it this package compiles to WASM and is what the console shares with the server.
 #[cfg(feature = "cli")]
 pub mod client;
+pub mod json;
 pub mod kinds;
 pub mod legacy;
 pub mod meta;

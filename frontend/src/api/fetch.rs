@@ -16,7 +16,10 @@ pub struct Body<'a> {
 
 /// GET of JSON.
 pub async fn get(path: &str) -> Result<Value, ApiError> {
-    json(&text("GET", path, None, "application/json").await?)
+    let response = start("GET", path, None, "application/json", None).await?;
+    // Bytes, not text: texts of the browser would be turned into UTF-8 first.
+    let body = JsFuture::from(response.array_buffer().map_err(|_| ApiError::Unreachable)?).await.map_err(|_| ApiError::Unreachable)?;
+    json(&Uint8Array::new(&body).to_vec())
 }
 
 /// GET of YAML, as the server writes it.
@@ -27,7 +30,7 @@ pub async fn get_yaml(path: &str) -> Result<String, ApiError> {
 /// A request with a JSON body.
 pub async fn send(method: &str, path: &str, value: &Value) -> Result<Value, ApiError> {
     let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-    json(&text(method, path, Some(Body { content_type, text: value.to_string() }), "application/json").await?)
+    json(text(method, path, Some(Body { content_type, text: value.to_string() }), "application/json").await?.as_bytes())
 }
 
 /// Any request; the answer as text.
@@ -91,6 +94,7 @@ async fn start(method: &str, path: &str, body: Option<Body<'_>>, accept: &str, s
     Err(ApiError::Refused(Box::new(status)))
 }
 
-fn json(text: &str) -> Result<Value, ApiError> {
-    serde_json::from_str(text).map_err(|e| ApiError::Refused(Box::new(Status::internal(format!("the answer is not JSON: {e}")))))
+fn json(text: &[u8]) -> Result<Value, ApiError> {
+    shared::json::without_managed_fields(text)
+        .map_err(|e| ApiError::Refused(Box::new(Status::internal(format!("the answer is not JSON: {e}")))))
 }

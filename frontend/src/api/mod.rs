@@ -1,6 +1,7 @@
 //! The only code that touches the network: requests, streams and their errors, always to the server the page is from.
 pub mod exec;
 pub mod fetch;
+pub mod log;
 pub mod watch;
 
 use shared::status::Status;

@@ -10,10 +10,18 @@ use web_sys::AbortSignal;
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Objects of the first answer, which should be on the screen soon, and of the others.
+const PIECE_FIRST: usize = 250;
+const PIECE: usize = 2500;
+
 /// What the owner of a list is told.
 pub enum News {
     /// Everything there is.
     All(Vec<Value>),
+    /// Some of a long list that is read for the first time; ``Complete` follows.
+    Part(Vec<Value>),
+    /// The parts so far are everything.
+    Complete,
     /// Changes in their order: whether the object is gone, and the object.
     Changes(Vec<(bool, Value)>),
     /// What is shown may be old.
@@ -27,13 +35,20 @@ pub async fn follow(path: String, selector: String, signal: AbortSignal, tell: i
     let mut wait = WAIT_FIRST;
     let mut revision: Option<String> = None;
     let mut broken_once = false;
+    let mut listed = false;
     let join = if selector.is_empty() { String::new() } else { format!("&{selector}") };
     while !signal.aborted() {
         let outcome = match revision.clone() {
-            None => list(&format!("{path}?limit=0{join}")).await.map(|(items, at)| {
-                tell(News::All(items));
-                revision = Some(at);
-            }),
+            None => {
+                // Who waits for his first rows gets them as they come; what is shown already is replaced as a whole.
+                let mut all = vec![];
+                let outcome = list(&path, &join, |items| if listed { all.extend(items) } else { tell(News::Part(items)) }).await;
+                outcome.map(|at| {
+                    tell(if listed { News::All(std::mem::take(&mut all)) } else { News::Complete });
+                    listed = true;
+                    revision = Some(at);
+                })
+            }
             Some(from) => {
                 let url = format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={from}{join}");
                 let mut last = from;
@@ -75,17 +90,26 @@ pub async fn follow(path: String, selector: String, signal: AbortSignal, tell: i
     }
 }
 
-async fn list(path: &str) -> Result<(Vec<Value>, String), ApiError> {
-    let mut value = fetch::get(path).await?;
-    let revision = value.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or("0").to_string();
-    let items = value.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-    Ok((items, revision))
+/// Hands over a list in pieces of one revision, which it returns.
+async fn list(path: &str, join: &str, mut take: impl FnMut(Vec<Value>)) -> Result<String, ApiError> {
+    let mut limit = PIECE_FIRST;
+    let mut from = String::new();
+    loop {
+        let mut value = fetch::get(&format!("{path}?limit={limit}{from}{join}")).await?;
+        take(value.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default());
+        let metadata = |name: &str| value["metadata"][name].as_str().unwrap_or_default().to_string();
+        let next = metadata("continue");
+        if next.is_empty() {
+            return Ok(metadata("resourceVersion"));
+        }
+        (limit, from) = (PIECE, format!("&continue={next}"));
+    }
 }
 
 fn changes(lines: &[String], last: &mut String, gone: &mut bool) -> Vec<(bool, Value)> {
     let mut all = vec![];
     for line in lines {
-        let Ok(mut event) = serde_json::from_str::<Value>(line) else { continue };
+        let Ok(mut event) = shared::json::without_managed_fields(line.as_bytes()) else { continue };
         let kind = event["type"].as_str().unwrap_or_default().to_string();
         let object = event["object"].take();
         if kind == "ERROR" {

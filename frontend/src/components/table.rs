@@ -1,9 +1,10 @@
 //! A table of any number of rows: sorted, filtered, and only the rows in sight are in the page.
 use crate::components::status::Status;
-use crate::model::rows::{Order, Row, titles};
+use crate::model::rows::{Order, Row, Rows, titles};
 use leptos::html;
 use leptos::prelude::*;
 use shared::kinds::Kind;
+use std::sync::Arc;
 
 /// As `--row` of the style sheet.
 const ROW_PIXELS: usize = 40;
@@ -17,7 +18,7 @@ const WINDOW_ROWS: usize = 40;
 #[component]
 pub fn Table(
     kind: &'static Kind,
-    rows: Memo<Vec<Row>>,
+    rows: Memo<Rows>,
     order: RwSignal<Order>,
     /// Where a row's name leads.
     href: Callback<String, String>,
@@ -34,7 +35,7 @@ pub fn Table(
             }
         }
     };
-    let count = Memo::new(move |_| rows.with(Vec::len));
+    let count = Memo::new(move |_| rows.with(|r| r.0.len()));
     let span = Memo::new(move |_| {
         let count = count.get();
         if count <= ALL_ROWS_MAX {
@@ -45,9 +46,9 @@ pub fn Table(
     });
     let shown = Memo::new(move |_| {
         let (from, to) = span.get();
-        rows.with(|r| r[from.min(r.len())..to.min(r.len())].to_vec())
+        rows.with(|r| Rows(Arc::new(r.0[from.min(r.0.len())..to.min(r.0.len())].to_vec())))
     });
-    let names = Memo::new(move |_| shown.with(|rows| rows.iter().map(|r| r.name.clone()).collect::<Vec<_>>()));
+    let names = Memo::new(move |_| shown.with(|rows| rows.0.iter().map(|r| r.name.clone()).collect::<Vec<_>>()));
     let space = |rows: usize| format!("{}px", rows * ROW_PIXELS);
     let headings = titles(kind);
     let width = headings.len();
@@ -90,9 +91,9 @@ fn heading(column: usize, title: &'static str, order: RwSignal<Order>) -> impl I
 }
 
 /// A row stays the same element while its cells change: who stands on it with the keyboard stays there.
-fn line(name: String, shown: Memo<Vec<Row>>, headings: &[&'static str], href: Callback<String, String>) -> impl IntoView + use<> {
+fn line(name: String, shown: Memo<Rows>, headings: &[&'static str], href: Callback<String, String>) -> impl IntoView + use<> {
     let link = href.run(name.clone());
-    let row = Memo::new(move |_| shown.with(|rows| rows.iter().find(|r| r.name == name).cloned()));
+    let row = Memo::new(move |_| shown.with(|rows| rows.0.iter().find(|r| r.name == name).map(|r| Row::clone(r))));
     let cells = headings.to_vec().into_iter().enumerate().map(|(i, title)| {
         let cell = Memo::new(move |_| row.with(|r| r.as_ref().and_then(|r| r.cells.get(i).cloned())));
         let text = move || cell.with(|c| c.as_ref().map(|c| c.text.clone()).unwrap_or_default());

@@ -5,6 +5,8 @@ use shared::kinds::Kind;
 use shared::selector::LabelSelector;
 use shared::table::{self, CellKind};
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,59 @@ enum Sort {
 pub struct Row {
     pub name: String,
     pub cells: Vec<Cell>,
+    labels: Vec<(String, String)>,
+    /// All cells in lower case, to look for words in.
+    text: String,
+}
+
+/// Rows that are handed on without copying; equal if they are the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Rows(pub Arc<Vec<Arc<Row>>>);
+
+impl PartialEq for Rows {
+    fn eq(&self, other: &Rows) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.len() == other.0.len() && self.0.iter().zip(other.0.iter()).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
+
+impl Rows {
+    /// The rows that a filter accepts, in an order.
+    pub fn seen(&self, filter: &Filter, order: Order) -> Rows {
+        let mut kept: Vec<Arc<Row>> = self.0.iter().filter(|r| filter.accepts(r)).cloned().collect();
+        order.sort(&mut kept);
+        Rows(Arc::new(kept))
+    }
+}
+
+/// The rows of objects that change one by one: only changed ones are made anew.
+#[derive(Default)]
+pub struct Made {
+    now: i64,
+    rows: HashMap<(String, String), (String, Arc<Row>)>,
+}
+
+impl Made {
+    /// The rows of all objects, which are by namespace and name.
+    pub fn rows<'a>(&mut self, kind: &Kind, objects: impl Iterator<Item = (&'a (String, String), &'a Value)>, now: i64) -> Rows {
+        if self.now != now {
+            self.rows.clear();
+            self.now = now;
+        }
+        let mut next = HashMap::new();
+        let rows = objects.map(|(key, object)| {
+            let revision = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+            let (key, kept) = match self.rows.remove_entry(key) {
+                Some((key, kept)) if kept.0 == revision && !revision.is_empty() => (key, kept),
+                _ => (key.clone(), (revision.to_string(), Arc::new(row(kind, object, now)))),
+            };
+            let made = kept.1.clone();
+            next.insert(key, kept);
+            made
+        });
+        let rows = Rows(Arc::new(rows.collect()));
+        self.rows = next;
+        rows
+    }
 }
 
 /// The titles of the columns that are shown.
@@ -49,7 +104,12 @@ pub fn row(kind: &Kind, object: &Value, now: i64) -> Row {
             _ => Sort::Text(text.to_lowercase()),
         },
     });
-    Row { name: object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().into(), cells: cells.collect() }
+    let cells: Vec<Cell> = cells.collect();
+    let text = cells.iter().map(|c| c.text.to_lowercase()).collect::<Vec<_>>().join("\n");
+    let metadata = &object["metadata"];
+    let labels = metadata["labels"].as_object().into_iter().flatten();
+    let labels = labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_string())).collect();
+    Row { name: metadata["name"].as_str().unwrap_or_default().into(), cells, labels, text }
 }
 
 fn plain(value: &Value) -> String {
@@ -74,7 +134,7 @@ impl Order {
     }
 
     /// Sorts rows; equal ones stay in the order of their names.
-    pub fn sort(self, rows: &mut [Row]) {
+    pub fn sort(self, rows: &mut [Arc<Row>]) {
         rows.sort_by(|a, b| {
             let by_cell = match (a.cells.get(self.column).map(|c| &c.sort), b.cells.get(self.column).map(|c| &c.sort)) {
                 (Some(Sort::Number(x)), Some(Sort::Number(y))) => x.cmp(y),
@@ -102,12 +162,10 @@ impl Filter {
         }
     }
 
-    pub fn accepts(&self, object: &Value, row: &Row) -> bool {
+    pub fn accepts(&self, row: &Row) -> bool {
         match self {
-            Filter::Labels(selector) => {
-                selector.matches_with(|key| object.pointer("/metadata/labels").and_then(|l| l.get(key)).and_then(Value::as_str))
-            }
-            Filter::Words(words) => words.iter().all(|w| row.cells.iter().any(|c| c.text.to_lowercase().contains(w))),
+            Filter::Labels(selector) => selector.matches_with(|key| row.labels.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())),
+            Filter::Words(words) => words.iter().all(|w| row.text.contains(w)),
         }
     }
 }
@@ -133,8 +191,9 @@ mod tests {
     #[test]
     fn rows_sort_by_number_by_age_and_back() {
         let rc = |name: &str, n: i64| json!({"metadata": {"name": name, "creationTimestamp": format!("2026-01-0{n}T00:00:00Z")}, "spec": {"replicas": n}});
-        let mut rows: Vec<Row> = [rc("b", 2), rc("a", 9), rc("c", 1)].iter().map(|o| row(&REPLICATION_CONTROLLER, o, 0)).collect();
-        let names = |rows: &[Row]| rows.iter().map(|r| r.name.clone()).collect::<String>();
+        let mut rows: Vec<Arc<Row>> =
+            [rc("b", 2), rc("a", 9), rc("c", 1)].iter().map(|o| Arc::new(row(&REPLICATION_CONTROLLER, o, 0))).collect();
+        let names = |rows: &[Arc<Row>]| rows.iter().map(|r| r.name.clone()).collect::<String>();
         let desired = titles(&REPLICATION_CONTROLLER).iter().position(|t| *t == "Desired").unwrap();
         let order = Order::default().clicked(desired);
         order.sort(&mut rows);
@@ -151,7 +210,24 @@ mod tests {
         let object = pod("web-1", "");
         let row = row(&POD, &object, 0);
         for (text, shown) in [("", true), ("WEB pend", true), ("web run", false), ("app=web", true), ("app!=web", false), ("tier", false)] {
-            assert_eq!(Filter::parse(text).accepts(&object, &row), shown, "{text}");
+            assert_eq!(Filter::parse(text).accepts(&row), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn rows_of_objects_that_did_not_change_are_kept() {
+        let revised = |name: &str, revision: &str| {
+            let mut pod = pod(name, "2026-01-01T00:00:00Z");
+            pod["metadata"]["resourceVersion"] = revision.into();
+            ((String::new(), name.to_string()), pod)
+        };
+        let mut made = Made::default();
+        let mut rows = |objects: &[((String, String), Value)], now| made.rows(&POD, objects.iter().map(|(k, o)| (k, o)), now);
+        let first = rows(&[revised("a", "1"), revised("b", "2")], 0);
+        let second = rows(&[revised("a", "1"), revised("b", "3")], 0);
+        assert!(Arc::ptr_eq(&first.0[0], &second.0[0]) && !Arc::ptr_eq(&first.0[1], &second.0[1]));
+        assert_eq!(second, rows(&[revised("a", "1"), revised("b", "3")], 0));
+        assert_ne!(second, rows(&[revised("a", "1"), revised("b", "3")], 60), "ages have changed");
+        assert_eq!(second.seen(&Filter::parse("B"), Order::default()).0.len(), 1);
     }
 }

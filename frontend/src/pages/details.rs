@@ -106,7 +106,7 @@ fn Environment(project: String, object: Memo<Option<Value>>) -> impl IntoView {
         <section class="card">
             <h2>"Environment"</h2>
             {move || all.get().into_iter().map(one).collect_view()}
-            <p class="hint">"Variables of services are those that a container gets when it starts now."</p>
+            <p class="hint">"Variables of services are those that a container gets when it starts now; in every project it also finds the API, by KUBERNETES_SERVICE_HOST."</p>
         </section>
     }
 }

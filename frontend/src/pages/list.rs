@@ -2,7 +2,7 @@
 use crate::components::notice::Liveness;
 use crate::components::table::Table;
 use crate::model::route::{Route, Tab, kind_title};
-use crate::model::rows::{Filter, Order, Row, row};
+use crate::model::rows::{Filter, Made, Order};
 use crate::state::live::{Clock, Live, State};
 use leptos::prelude::*;
 use shared::kinds::Kind;
@@ -23,21 +23,18 @@ pub fn ListPage(project: Option<String>, kind: &'static Kind) -> impl IntoView {
         let now = clock.0.get();
         if live.objects.with_untracked(|o| o.len()) > LONG { now / LONG_SECONDS * LONG_SECONDS } else { now }
     });
-    let rows = Memo::new(move |_| {
-        let filter = Filter::parse(&filter.get());
+    let made = StoredValue::new(Made::default());
+    let all = Memo::new(move |_| {
         let now = now.get();
-        let mut rows: Vec<Row> = live
-            .objects
-            .with(|all| all.values().map(|o| (o, row(kind, o, now))).filter(|(o, r)| filter.accepts(o, r)).map(|(_, r)| r).collect());
-        order.get().sort(&mut rows);
-        rows
+        live.objects.with(|all| made.try_update_value(|m| m.rows(kind, all.iter(), now)).unwrap_or_default())
     });
+    let rows = Memo::new(move |_| all.with(|all| all.seen(&Filter::parse(&filter.get()), order.get())));
     let of = project.clone();
     let href = Callback::new(move |name: String| Route::Object { project: of.clone(), kind, name, tab: Tab::Details }.path());
-    let nothing = move || live.state.get() == State::Live && rows.with(Vec::is_empty);
+    let nothing = move || live.state.get() == State::Live && rows.with(|r| r.0.is_empty());
     let total = move || live.objects.with(|o| o.len());
     let count = move || {
-        let (shown, all) = (rows.with(Vec::len), total());
+        let (shown, all) = (rows.with(|r| r.0.len()), total());
         if shown == all { all.to_string() } else { format!("{shown} of {all}") }
     };
     let create = project.clone().map(|project| Route::Create { project }.path());
@@ -51,7 +48,7 @@ pub fn ListPage(project: Option<String>, kind: &'static Kind) -> impl IntoView {
             <input type="search" class="search" placeholder="Filter: words, or app=web" aria-label="Filter by words or labels" bind:value=filter />
             {create.map(|href| view! { <a class="button" href=href>"Create"</a> })}
         </header>
-        <Show when=move || !rows.with(Vec::is_empty)><Table kind rows order href /></Show>
+        <Show when=move || !rows.with(|r| r.0.is_empty())><Table kind rows order href /></Show>
         <Show when=nothing>
             <section class="empty">
                 <h2>{

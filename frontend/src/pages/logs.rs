@@ -1,5 +1,6 @@
 //! What one container of a pod prints, or printed in its previous run.
-use crate::api::{ApiError, fetch};
+use crate::api::ApiError;
+use crate::api::log::{Log, follow};
 use crate::components::log_view::LogView;
 use crate::model::pod::containers;
 use leptos::prelude::*;
@@ -24,10 +25,9 @@ pub fn Logs(project: String, pod: String, object: Memo<Option<Value>>) -> impl I
     let base = POD.object_path(Some(&project), &pod);
     Effect::new(move || {
         let Some(container) = container.get() else { return };
-        let mode = if previous.get() { "previous=true" } else { "follow=true" };
         lines.update(VecDeque::clear);
         problem.set(String::new());
-        read(format!("{base}/log?container={container}&tailLines={TAIL_LINES}&{mode}"), lines, problem);
+        read(Log { url: format!("{base}/log?container={container}"), tail_lines: TAIL_LINES, previous: previous.get() }, lines, problem);
     });
     let text = Signal::derive(move || lines.with(|l| l.iter().map(|l| (String::new(), l.clone())).collect::<Vec<_>>()));
     let options = move || names.get().into_iter().map(|n| view! { <option value=n.clone()>{n.clone()}</option> }).collect_view();
@@ -39,29 +39,24 @@ pub fn Logs(project: String, pod: String, object: Memo<Option<Value>>) -> impl I
     }
 }
 
-/// Reads a log until it ends or something else is read.
-fn read(url: String, into: RwSignal<VecDeque<String>>, problem: RwSignal<String>) {
+/// Reads a log until something else is read.
+fn read(log: Log, into: RwSignal<VecDeque<String>>, problem: RwSignal<String>) {
     let Ok(controller) = AbortController::new() else { return };
     let signal = controller.signal();
     let controller = SendWrapper::new(controller);
     on_cleanup(move || controller.abort());
-    spawn_local(async move {
-        let still = signal.clone();
-        let outcome = fetch::lines(&url, &signal, |new| {
-            if !still.aborted() {
-                into.update(|all| {
-                    all.extend(new);
-                    let over = all.len().saturating_sub(LINES_MAX);
-                    all.drain(..over);
-                });
-            }
-        })
-        .await;
-        if !signal.aborted()
-            && let Err(error) = outcome
-            && error != ApiError::Aborted
-        {
-            problem.set(error.sentence());
+    let take = move |new: Vec<(String, String)>| {
+        into.update(|all| {
+            all.extend(new.into_iter().map(|(_, text)| text));
+            let over = all.len().saturating_sub(LINES_MAX);
+            all.drain(..over);
+        });
+    };
+    let still = signal.clone();
+    let say = move |error: Option<ApiError>| {
+        if !still.aborted() {
+            problem.set(error.map(|e| e.sentence()).unwrap_or_default());
         }
-    });
+    };
+    spawn_local(follow(log, signal, take, say));
 }

@@ -1,7 +1,7 @@
 //! What all pods of a controller or a service print, in the order of its time, followed.
-use crate::api::{ApiError, fetch};
+use crate::api::{ApiError, log};
 use crate::components::log_view::LogView;
-use crate::model::merged_log::{Line, insert, parse};
+use crate::model::merged_log::{Line, insert};
 use crate::model::overview::{owns, selects};
 use crate::state::live::Live;
 use leptos::prelude::*;
@@ -96,22 +96,18 @@ fn follow(
     problem: RwSignal<String>,
 ) {
     let (pod, container) = source;
-    let url =
-        format!("{}/log?container={container}&tailLines={TAIL_LINES}&follow=true&timestamps=true", POD.object_path(Some(project), pod));
-    let pod = pod.clone();
-    spawn_local(async move {
-        let still = signal.clone();
-        let take = |new: Vec<String>| {
-            if !still.aborted() {
-                into.update(|all| insert(all, new.iter().map(|l| parse(number, l))));
-            }
-        };
-        if let Err(error) = fetch::lines(&url, &signal, take).await
-            && !signal.aborted()
-            && error != ApiError::Aborted
-            && error.code() != 404
-        {
-            problem.set(format!("{pod}: {}", error.sentence()));
+    let url = format!("{}/log?container={container}", POD.object_path(Some(project), pod));
+    let take = move |new: Vec<(String, String)>| {
+        into.update(|all| insert(all, new.into_iter().map(|(at, text)| Line { at, source: number, text })));
+    };
+    let (still, pod) = (signal.clone(), pod.clone());
+    let say = move |error: Option<ApiError>| {
+        if still.aborted() {
+            return;
         }
-    });
+        // A pod that is gone has no more to say.
+        let error = error.filter(|e| e.code() != 404);
+        problem.set(error.map(|e| format!("{pod}: {}", e.sentence())).unwrap_or_default());
+    };
+    spawn_local(log::follow(log::Log { url, tail_lines: TAIL_LINES, previous: false }, signal, take, say));
 }

@@ -8,7 +8,7 @@ use crate::components::table::Table;
 use crate::components::why::Why;
 use crate::model::restart::{Restart, restart};
 use crate::model::route::{Route, Tab};
-use crate::model::rows::{Order, Row, row};
+use crate::model::rows::{Filter, Made, Order, row};
 use crate::pages::details::Details;
 use crate::pages::logs::Logs;
 use crate::pages::merged_logs::MergedLogs;
@@ -108,19 +108,19 @@ fn Events(project: Option<String>, kind: &'static Kind, name: String) -> impl In
     let live = Live::watch(EVENT.collection_path(project.as_deref()), selector);
     let clock: Clock = expect_context();
     let order = RwSignal::new(Order::default());
-    let rows = Memo::new(move |_| {
+    let made = StoredValue::new(Made::default());
+    let all = Memo::new(move |_| {
         let now = clock.0.get();
-        let mut rows: Vec<Row> = live.objects.with(|o| o.values().map(|e| row(&EVENT, e, now)).collect());
-        order.get().sort(&mut rows);
-        rows
+        live.objects.with(|all| made.try_update_value(|m| m.rows(&EVENT, all.iter(), now)).unwrap_or_default())
     });
+    let rows = Memo::new(move |_| all.with(|all| all.seen(&Filter::parse(""), order.get())));
     let of = project.unwrap_or_else(|| "default".into());
     let href = Callback::new(move |event: String| {
         Route::Object { project: Some(of.clone()), kind: &EVENT, name: event, tab: Tab::Details }.path()
     });
     view! {
-        <Show when=move || !rows.with(Vec::is_empty)><Table kind=&EVENT rows order href /></Show>
-        <Show when=move || live.state.get() == State::Live && rows.with(Vec::is_empty)>
+        <Show when=move || !rows.with(|r| r.0.is_empty())><Table kind=&EVENT rows order href /></Show>
+        <Show when=move || live.state.get() == State::Live && rows.with(|r| r.0.is_empty())>
             <section class="empty"><h2>"Nothing has happened"</h2><p>"Events of the last hour appear here as they come."</p></section>
         </Show>
     }

@@ -82,11 +82,13 @@ impl Live {
         match news {
             News::All(items) => {
                 let all: Objects = items.into_iter().map(|o| (key(&o), o)).collect();
-                if self.objects.with_untracked(|now| *now != all) {
+                if self.objects.with_untracked(|now| now.is_empty() != all.is_empty() || *now != all) {
                     self.objects.set(all);
                 }
                 self.now(State::Live);
             }
+            News::Part(items) => self.objects.update(|all| all.extend(items.into_iter().map(|o| (key(&o), o)))),
+            News::Complete => self.now(State::Live),
             News::Changes(changes) => {
                 self.objects.update(|all| {
                     for (gone, object) in changes {

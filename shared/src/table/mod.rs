@@ -102,21 +102,29 @@ pub fn cells(kind: &Kind, object: &Value, now: i64) -> Vec<Value> {
     (layout(kind).cells)(object, now)
 }
 
+/// What is at a path of plain names such as `/spec/nodeName`: `Value::pointer` without its copies of every name.
+pub(crate) fn find<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('/').skip(1).try_fold(object, |value, name| match value {
+        Value::Array(list) => list.get(name.parse::<usize>().ok()?),
+        other => other.get(name),
+    })
+}
+
 /// A string at a path such as `/spec/nodeName`; empty when absent.
 pub(crate) fn at<'a>(object: &'a Value, path: &str) -> &'a str {
-    object.pointer(path).and_then(Value::as_str).unwrap_or_default()
+    find(object, path).and_then(Value::as_str).unwrap_or_default()
 }
 
 pub(crate) fn count(object: &Value, path: &str) -> i64 {
-    object.pointer(path).and_then(Value::as_i64).unwrap_or(0)
+    find(object, path).and_then(Value::as_i64).unwrap_or(0)
 }
 
 pub(crate) fn items<'a>(object: &'a Value, path: &str) -> &'a [Value] {
-    object.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    find(object, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 pub(crate) fn size(object: &Value, path: &str) -> i64 {
-    let found = object.pointer(path);
+    let found = find(object, path);
     let length = found.and_then(Value::as_object).map(serde_json::Map::len).or_else(|| found.and_then(Value::as_array).map(Vec::len));
     i64::try_from(length.unwrap_or(0)).unwrap_or(i64::MAX)
 }
@@ -137,7 +145,7 @@ pub(crate) fn age(object: &Value, now: i64) -> Value {
 
 /// `a=b,c=d`, or `<none>`.
 pub(crate) fn pairs(object: &Value, path: &str) -> Value {
-    let map = object.pointer(path).and_then(Value::as_object);
+    let map = find(object, path).and_then(Value::as_object);
     let list: Vec<String> = map.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     or_none(&list.join(","))
 }

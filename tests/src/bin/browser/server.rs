@@ -88,8 +88,11 @@ pub struct Api {
 
 impl Api {
     pub async fn create(&self, path: &str, body: &Value) -> Outcome<()> {
-        let answer = self.client.post(format!("{}{path}", self.base)).json(body).send().await.map_err(|e| e.to_string())?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("{path}: {}", answer.text().await.unwrap_or_default())) }
+        let answer = self.client.post(format!("{}{path}", self.base)).json(body).send().await.map_err(|e| format!("{path}: {e}"))?;
+        let good = answer.status().is_success();
+        // An answer that is not read to its end is a reset of its stream.
+        let text = answer.text().await.unwrap_or_default();
+        if good { Ok(()) } else { Err(format!("{path}: {text}")) }
     }
 
     /// Many at once.
