@@ -5,7 +5,7 @@ CARGO ?= cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 AXE := $(or $(CARGO_TARGET_DIR),target)/axe.min.js
 
-.PHONY: run build console screenshots setup setup-tests test unit e2e check bench torture clean-cluster
+.PHONY: static image install uninstall dist documents run build console screenshots setup setup-tests test unit e2e check bench torture clean-cluster
 
 run: setup build
 	$(BIN)/openshift start $(ARGS)
@@ -70,6 +70,40 @@ torture: setup-tests build
 	STORE_SEEDS=30 $(CARGO) test --release --workspace --all-features -p store --lib -- power
 	$(CARGO) test --release --workspace --all-features --test floods -- --nocapture
 	tests/faults/run.sh $(BIN) $(TORTURE_SECONDS)
+
+# What runs elsewhere: one program without shared libraries, in a target folder of its own.
+DIST_PROFILE ?= dist
+HOST = $(shell PATH="$(PATH)" rustc -vV | sed -n 's/^host: //p')
+STATIC := $(or $(CARGO_TARGET_DIR),target)/static
+STATIC_BIN := $(STATIC)/$(HOST)/$(DIST_PROFILE)/openshift
+static: console
+	CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(HOME)/.cargo=cargo | sed 's/.$$//')" \
+	  $(CARGO) build --profile $(DIST_PROFILE) --locked --all-features -p backend --bin openshift --target $(HOST) --target-dir $(STATIC)
+
+# Manual pages and shell completions.
+DOCUMENTS := $(or $(CARGO_TARGET_DIR),target)/documents
+documents: build
+	$(CARGO) build --release --workspace --all-features --examples
+	@rm -rf $(DOCUMENTS)
+	$(BIN)/examples/documents $(DOCUMENTS)
+
+# The server as one image: docker run -d --name openshift --privileged --net=host \
+#   -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/openshift:/var/lib/openshift -v /run/openshift:/run/openshift openshift/origin
+IMAGE ?= openshift/origin
+image: setup static
+	scripts/package/image.sh $(STATIC_BIN) $(IMAGE)
+
+# Programs, manual pages, completions and the unit openshift-master; takes DESTDIR, PREFIX and UNITDIR.
+install: documents
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" UNITDIR="$(UNITDIR)" scripts/package/install.sh install $(BIN)/openshift $(DOCUMENTS)
+
+uninstall: documents
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" UNITDIR="$(UNITDIR)" scripts/package/install.sh uninstall $(BIN)/openshift $(DOCUMENTS)
+
+# What is released: static programs, checksums, bill of materials; the same commit gives the same files.
+dist: static documents
+	$(CARGO) metadata --locked --format-version 1 --filter-platform $(HOST) --all-features | $(BIN)/examples/sbom >$(DOCUMENTS)/sbom.cdx.json
+	scripts/package/dist.sh $(STATIC_BIN) $(DOCUMENTS) $(DOCUMENTS)/sbom.cdx.json $(or $(CARGO_TARGET_DIR),target)/release-files
 
 clean-cluster: build
 	$(BIN)/openshift ex clean

@@ -1,5 +1,5 @@
 //! The command line of `openshift`, checked once. Every flag has an environment variable.
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -37,6 +37,8 @@ pub enum Ex {
     Restore(Restore),
     /// Look a data directory (of a server that does not run) or a backup through; exit code 0: sound, 1: faults, 2: cannot look
     Verify(Verify),
+    /// Say what is wrong with this host and how to mend it; takes the flags of 'start'
+    Diagnostics(Box<Diagnostics>),
 }
 
 /// Which container engine runs the pods.
@@ -51,6 +53,13 @@ pub enum RuntimeKind {
 pub enum ProxyMode {
     Iptables,
     None,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -83,6 +92,9 @@ pub struct Start {
     /// Level or filter of the log, such as `info` or `info,node=debug`
     #[arg(long, env = "OPENSHIFT_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Form of the log: lines for people (and the journal), or JSON
+    #[arg(long, env = "OPENSHIFT_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -110,6 +122,12 @@ pub struct Backup {
 }
 
 #[derive(Args, Clone, Debug)]
+pub struct Diagnostics {
+    #[command(flatten)]
+    pub start: Start,
+}
+
+#[derive(Args, Clone, Debug)]
 pub struct Restore {
     /// The backup
     pub file: PathBuf,
@@ -132,6 +150,15 @@ pub struct Verify {
     /// Look at this backup instead
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
+}
+
+/// The whole command line with what the client adds, for manual pages and completion.
+pub fn whole_command() -> clap::Command {
+    use shared::client::cli;
+    let client = cli::command().name("cli").about("The client, as osc");
+    Cli::command()
+        .mut_subcommand("ex", |ex| cli::ex_command().get_subcommands().fold(ex, |ex, sub| ex.subcommand(sub.clone())))
+        .subcommand(client)
 }
 
 /// Parses the command line; `start all-in-one` and `start master` mean `start`.

@@ -1,6 +1,6 @@
 //! The binary `openshift`: `start`, `ex`, `cli`, `kube`, `version`; and `osc` by its other name.
 use backend::config::{Command, Ex, parse};
-use backend::{backup, clean, telemetry, verify, wiring};
+use backend::{backup, clean, diagnostics, telemetry, verify, wiring};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             return shared::client::cli::run(&rest);
         }
         // What is not about this host is the client's.
-        Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("backup" | "clean" | "restore" | "verify")) => {
+        Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("backup" | "clean" | "diagnostics" | "restore" | "verify")) => {
             return shared::client::cli::run_ex(&arguments[1..]);
         }
         _ => {}
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match command {
             Command::Start(start) => {
-                telemetry::start(&start.log_level);
+                telemetry::start(&start.log_level, start.log_format);
                 backend::descriptors::raise();
                 wiring::run(*start).await
             }
@@ -45,6 +45,10 @@ fn main() -> ExitCode {
             Command::Ex { what: Ex::Backup(options) } => backup::take(&options).await,
             Command::Ex { what: Ex::Restore(options) } => backup::restore(&options),
             Command::Ex { what: Ex::Verify(_) } => Ok(()),
+            Command::Ex { what: Ex::Diagnostics(options) } => match diagnostics::run(&options).await {
+                true => Ok(()),
+                false => Err("this host is not fit for a cluster yet".into()),
+            },
             Command::Version => {
                 println!("openshift v{}\nkubernetes v1.33.0", env!("CARGO_PKG_VERSION"));
                 Ok(())

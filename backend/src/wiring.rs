@@ -2,10 +2,12 @@
 use crate::backup;
 use crate::cluster_id;
 use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
+use crate::diagnostics;
 use crate::neighbours;
 use crate::network;
 use crate::node_api::LocalApi;
 use crate::streams::LocalStreams;
+use crate::supervisor;
 use apiserver::{Check, Handle, Parts, Server, ServerConfig};
 use control::{Config as ControlConfig, Control};
 use node::agent::{Agent, AgentConfig};
@@ -16,6 +18,8 @@ use node::runtime::docker::DockerRuntime;
 use node::runtime::simulated::Simulated;
 use registry::Registry;
 use registry::caller::Caller;
+use shared::client::config::{Kubeconfig, Overrides, Target};
+use shared::client::http::Client;
 use shared::kinds::NODE;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -33,6 +37,8 @@ const PODS_MAX: i64 = 250;
 const NODE_GRACE_SECONDS: i64 = 40;
 /// Ready is announced when it is true, or given up after this.
 const READY_SECONDS_MAX: u64 = 60;
+/// A node that is not ready by then has a reason that its user must hear.
+const WHY_NOT_READY_AFTER: Duration = Duration::from_secs(2);
 /// Open requests may finish for this long at the end.
 const STOP_SECONDS_MAX: u64 = 5;
 
@@ -70,11 +76,25 @@ pub async fn run(config: Start) -> Result<(), String> {
     let began = Instant::now();
     let cluster = start(&config).await?;
     let console = cluster.server.console_address;
-    announce(&cluster, console, began).await;
+    announce(&cluster, &config, console, began).await;
+    let watchdog = own_client(&cluster).map(|client| tokio::spawn(supervisor::watchdog(client)));
+    supervisor::ready(&format!("serving {}", cluster.server.app.public_url));
     wait_for_signal().await;
+    supervisor::stopping();
+    watchdog.inspect(tokio::task::JoinHandle::abort);
     tracing::info!("stopping; containers keep running");
     cluster.stop().await;
     Ok(())
+}
+
+/// The administrator's client of our own API, at the address where it listens.
+fn own_client(cluster: &Cluster) -> Option<Client> {
+    let target = Kubeconfig::read(&cluster.server.admin_kubeconfig).and_then(|k| k.target(&Overrides::default())).ok()?;
+    let mut address = cluster.server.address;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    Client::new(Target { server: format!("https://{address}"), ..target }).ok()
 }
 
 /// Starts everything; returns when the API answers.
@@ -99,13 +119,16 @@ pub async fn start(config: &Start) -> Result<Cluster, String> {
         .map_err(|s| format!("the cluster's first objects could not be made: {s}"))?;
     bootstrapped.store(true, Ordering::Release);
     let cluster = Cluster { registry, server, node_name, store, streams, control: Some(control), stopping: CancellationToken::new() };
-    start_node(config, &dir, &cluster)?;
+    if let Err(error) = start_node(config, &dir, &cluster) {
+        cluster.stop().await;
+        return Err(diagnostics::docker_problem(&config.docker).await.unwrap_or(error));
+    }
     Ok(cluster)
 }
 
 fn make_private(dir: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
-    let fail = |e: std::io::Error| format!("the data directory {} cannot be used: {e}", dir.display());
+    let fail = |e: std::io::Error| diagnostics::cannot_keep_data(dir, &e);
     std::fs::create_dir_all(dir).map_err(fail)?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711)).map_err(fail)
 }
@@ -152,7 +175,10 @@ async fn serve(
         console: Some(apiserver::console::router()),
         backup: Some(backup::source(dir, registry)),
     };
-    Server::bind(server, parts).await.map_err(|e| format!("the API server cannot start: {e}"))
+    Server::bind(server, parts).await.map_err(|error| match error {
+        apiserver::Error::Listen { address, source } => diagnostics::cannot_listen(address, &source),
+        other => format!("the API server cannot start: {other}"),
+    })
 }
 
 /// The address behind the `kubernetes` service.
@@ -208,7 +234,7 @@ async fn load_images(runtime: &dyn Runtime) {
 }
 
 /// Says when the node is ready, where things are, and what to try first.
-async fn announce(cluster: &Cluster, console: Option<SocketAddr>, began: Instant) {
+async fn announce(cluster: &Cluster, config: &Start, console: Option<SocketAddr>, began: Instant) {
     let caller = Caller::system("announcement");
     let ready = || {
         let node = cluster.registry.get(&caller, &NODE, None, &cluster.node_name).ok()?;
@@ -216,10 +242,17 @@ async fn announce(cluster: &Cluster, console: Option<SocketAddr>, began: Instant
         let conditions = status["status"]["conditions"].as_array()?.clone();
         conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True").then_some(())
     };
+    let mut asked = false;
     while ready().is_none() {
         if began.elapsed() > Duration::from_secs(READY_SECONDS_MAX) {
-            tracing::warn!(node = cluster.node_name, "the API serves, but this node is not ready: is Docker running?");
+            tracing::warn!(node = cluster.node_name, "the API serves, but this node is not ready; 'openshift ex diagnostics' may say why");
             break;
+        }
+        if !asked && config.runtime == RuntimeKind::Docker && began.elapsed() > WHY_NOT_READY_AFTER {
+            asked = true;
+            if let Some(problem) = diagnostics::docker_problem(&config.docker).await {
+                tracing::warn!(node = cluster.node_name, "the API serves, but no pod can run: {problem}");
+            }
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

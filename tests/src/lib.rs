@@ -2,7 +2,7 @@
 pub mod lean;
 pub mod process;
 
-use backend::config::{ProxyMode, RuntimeKind, Start};
+use backend::config::{LogFormat, ProxyMode, RuntimeKind, Start};
 use backend::wiring;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -40,6 +40,7 @@ impl Cluster {
             runtime: RuntimeKind::Simulated,
             proxy_mode: ProxyMode::None,
             log_level: "warn".into(),
+            log_format: LogFormat::Text,
         };
         let running = wiring::start(&config).await.expect("the cluster starts");
         Cluster { running: Some(running), config, dir }

@@ -5,6 +5,7 @@ pub mod authz;
 pub mod controllers;
 pub mod facts;
 pub mod fairness;
+pub mod host;
 pub mod login;
 pub mod pod;
 pub mod proxy;

@@ -113,6 +113,13 @@ impl Client {
         self.json(self.request(Method::GET, path)).await
     }
 
+    /// The server's own clock, as unix seconds, from the header of any answer.
+    pub async fn clock(&self) -> Option<i64> {
+        let response = self.send(self.request(Method::GET, "/version")).await.ok()?;
+        let date = response.headers().get("date")?.to_str().ok()?;
+        jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp().as_second())
+    }
+
     pub async fn get_text(&self, path: &str) -> Result<String> {
         let body = read(self.checked(self.request(Method::GET, path).header("accept", "*/*")).await?).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())

@@ -29,7 +29,13 @@ pub(super) struct Cli {
 }
 
 #[derive(Parser, Debug)]
-#[command(name = "ex", bin_name = "openshift ex", about = "Work on projects and policy", disable_version_flag = true)]
+#[command(
+    name = "ex",
+    bin_name = "openshift ex",
+    about = "Work on projects and policy",
+    disable_version_flag = true,
+    after_help = "On the server itself also: backup, restore, verify, diagnostics, clean; see 'openshift ex backup --help'."
+)]
 pub(super) struct ExCli {
     #[command(flatten)]
     pub(super) global: Global,

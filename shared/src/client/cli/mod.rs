@@ -31,6 +31,16 @@ pub fn run(arguments: &[String]) -> ExitCode {
     finish(Cli::try_parse_from(arguments), |cli| async move { osc(cli).await })
 }
 
+/// The words and flags of `osc`.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The words and flags of `openshift ex` that concern a cluster, not this host.
+pub fn ex_command() -> clap::Command {
+    ExCli::command()
+}
+
 /// Runs `openshift ex …` (the first argument is `ex`).
 pub fn run_ex(arguments: &[String]) -> ExitCode {
     finish(ExCli::try_parse_from(arguments), |cli| async move { ex(cli).await })
