@@ -147,7 +147,7 @@ pub fn half_open(endpoint: Endpoint, clients: usize) -> Flood {
     Flood::start(clients, move |client, _| {
         let endpoint = endpoint.clone();
         async move {
-            let turn = Duration::from_micros(client as u64 * 250);
+            let turn = Duration::from_micros(client as u64 * 500);
             tokio::time::sleep(turn.saturating_sub(first.elapsed())).await;
             let mut tcp = endpoint.tcp().await?;
             let _ = tcp.read(&mut [0; 16]).await;

@@ -22,7 +22,7 @@ use world::World;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Seeds that `make test` runs.
-const SEEDS: std::ops::Range<u64> = 0..600;
+const SEEDS: std::ops::Range<u64> = 0..2000;
 const STEPS: usize = 60;
 /// Longer than the longest back-off.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(400);

@@ -186,10 +186,10 @@ impl Connections {
                 self.door.lock().silent.first_key_value().map(|(id, (came, _))| (*id, SILENCE_GRACE.saturating_sub(came.elapsed())));
             match oldest {
                 Some((id, Duration::ZERO)) => {
-                    if let Some((_, end)) = self.door.lock().silent.remove(&id) {
-                        end.cancel();
-                        self.ended.fetch_add(1, Ordering::Relaxed);
-                    }
+                    // It may have spoken meanwhile; then it stays, and the next one is looked at.
+                    let Some((_, end)) = self.door.lock().silent.remove(&id) else { continue };
+                    end.cancel();
+                    self.ended.fetch_add(1, Ordering::Relaxed);
                     break self.places.clone().acquire_owned().await.expect("nobody closes it");
                 }
                 Some((_, left)) => tokio::time::sleep(left).await,
