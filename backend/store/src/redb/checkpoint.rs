@@ -53,6 +53,37 @@ pub(crate) fn load(files: &dyn Files, loaded: &mut Loaded, fail: &dyn Fn(String)
     std::panic::catch_unwind(look).unwrap_or_else(|_| Err(fail(format!("{FILE}: damaged; its pages contradict each other"))))
 }
 
+/// The checkpoint's layout, if there is one.
+pub(crate) fn format(files: &dyn Files) -> Result<Option<u64>, String> {
+    if !files.names().map_err(|error| error.to_string())?.iter().any(|name| name == FILE) {
+        return Ok(None);
+    }
+    let wrap = |error: redb::Error| format!("{FILE}: {error}");
+    let database = checked(files).map_err(wrap)?;
+    let found = format_of(&database).map_err(wrap)?;
+    database.close().map_err(|error| wrap(error.into()))?;
+    Ok(Some(found))
+}
+
+/// Gives the checkpoint, if there is one, its layout's number; 0 takes it away.
+pub(crate) fn number(files: &dyn Files, format: u64) -> Result<(), String> {
+    if !files.names().map_err(|error| error.to_string())?.iter().any(|name| name == FILE) {
+        return Ok(());
+    }
+    let write = || -> Result<(), redb::Error> {
+        let database = checked(files)?;
+        let mut txn = database.begin_write()?;
+        txn.set_quick_repair(true);
+        match format {
+            0 => drop(txn.open_table(META)?.remove("format")?),
+            format => drop(txn.open_table(META)?.insert("format", format)?),
+        }
+        txn.commit()?;
+        Ok(database.close()?)
+    };
+    write().map_err(|error| format!("{FILE}: {error}"))
+}
+
 fn format_of(database: &Database) -> Result<u64, redb::Error> {
     let txn = database.begin_read()?;
     let found = txn.open_table(META)?.get("format")?.map_or(0, |format| format.value());

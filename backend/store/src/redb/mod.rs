@@ -10,6 +10,7 @@
 //! before and after each change. There is nothing to write while nobody commits.
 mod checkpoint;
 mod files;
+mod format;
 mod group;
 mod keeper;
 mod log;
@@ -42,8 +43,8 @@ const SEALED_MAX: usize = 64;
 pub enum OpenError {
     #[error("cannot open the data in {path}: {why}")]
     File { path: String, why: String },
-    #[error("the data in {path} has format {found}, this program writes format {ours}; start the program that wrote it", ours = group::FORMAT)]
-    Format { path: String, found: u64 },
+    #[error("the data in {path} has format {found}, this program knows formats up to {ours}; {mend}", ours = group::FORMAT)]
+    Format { path: String, found: u64, mend: String },
     #[error("the data in {path} is in use by another process; stop that one first")]
     InUse { path: String },
 }
@@ -100,6 +101,7 @@ impl RedbStore {
         let files = RealFiles::open(path, options.durability)
             .map_err(|error| fail(error.to_string()))?
             .ok_or_else(|| OpenError::InUse { path: shown.clone() })?;
+        format::upgrade(path, &files)?;
         RedbStore::open_files(Arc::new(files), shown.clone(), options)
     }
 
@@ -143,7 +145,11 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     fn accept_format(&self, found: u64) -> Result<(), OpenError> {
-        if found == u64::from(group::FORMAT) { Ok(()) } else { Err(OpenError::Format { path: self.path.clone(), found }) }
+        if found == u64::from(group::FORMAT) {
+            Ok(())
+        } else {
+            Err(OpenError::Format { path: self.path.clone(), found, mend: format::way_back(Path::new(&self.path)) })
+        }
     }
 }
 

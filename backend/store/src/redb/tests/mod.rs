@@ -1,5 +1,6 @@
 //! What the store on disk promises beyond the trait: reopening, crashes, damage, full and failing disks.
 mod damage;
+mod format;
 mod power;
 mod reopen;
 mod simdisk;
