@@ -49,6 +49,7 @@ pub async fn act(world: &mut World) -> String {
         74..80 => switch_agent(world).await,
         80..86 => switch_network(world),
         86..90 => restart_server(world).await,
+        90 => set_clock(world),
         _ => pause(world).await,
     }
 }
@@ -192,6 +193,13 @@ async fn restart_server(world: &mut World) -> String {
     }
     world.start_server().await;
     "restart the server".into()
+}
+
+/// Sets the wall clock an hour forward or back, as a machine with a bad clock does when it hears of the right time.
+fn set_clock(world: &mut World) -> String {
+    let seconds = if world.maybe(50) { 3600 } else { -3600 };
+    crate::CLOCK_SET.set(crate::CLOCK_SET.get() + seconds);
+    format!("set the clock by {seconds} s")
 }
 
 async fn pause(world: &mut World) -> String {

@@ -367,7 +367,8 @@ impl Worker {
 
     /// Is it too early to try this again?
     pub(super) fn held_back(&self, what: &str) -> bool {
-        self.retries.get(what).is_some_and(|(at, _)| *at > now_ms())
+        // No longer than the longest delay, even when the clock was set back meanwhile.
+        self.retries.get(what).is_some_and(|(at, _)| (1..=RETRY_MAX_MS).contains(&(*at - now_ms())))
     }
 
     /// Writes the status if it says something new.

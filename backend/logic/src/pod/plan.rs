@@ -124,7 +124,8 @@ fn one(o: &Observed<'_>, container: &Container, init: bool, plan: &mut Plan) {
         return;
     }
     let due = newest.finished_ms + backoff_ms(newest, o.failures.get(&name).copied().unwrap_or(0));
-    if due <= o.now_ms {
+    // One that ended in the future did so before the clock was set back: its back-off would last as long as that.
+    if due <= o.now_ms || newest.finished_ms > o.now_ms {
         plan.actions.push(Action::StartContainer { name, init, attempt: newest.attempt + 1 });
     } else {
         plan.waiting.insert(name, due);

@@ -201,7 +201,7 @@ impl Worker {
     /// Brings config maps, secrets and tokens in running containers up to date.
     pub(super) async fn refresh_volumes(&mut self) {
         let running = self.instances.iter().any(|i| i.running && i.container != INFRA);
-        if !running || !volumes::change(&self.pod) || now_ms() - self.refreshed_ms < REFRESH_EVERY_MS {
+        if !running || !volumes::change(&self.pod) || (0..REFRESH_EVERY_MS).contains(&(now_ms() - self.refreshed_ms)) {
             return;
         }
         self.refreshed_ms = now_ms();
