@@ -1,5 +1,5 @@
 //! The API server's way to this machine's agent: logs, exec, attach, port-forward, statistics.
-use apiserver::streams::{Connection, ContainerStats, LogRequest, Output, PodStreams, Process, Target};
+use apiserver::streams::{Connection, ContainerStats, LogRequest, NodeStats, Output, PodStreams, Process, Target, Use};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -98,9 +98,11 @@ impl PodStreams for LocalStreams {
         Ok(Box::new(Joined(self.agent()?.connect(&target.uid, port).await?)))
     }
 
-    async fn stats(&self, _node: &str) -> Result<Vec<ContainerStats>, Status> {
-        let stats = self.agent()?.stats().await;
-        let Some((_, registry)) = self.agent.get() else { return Ok(Vec::new()) };
+    async fn stats(&self, _node: &str) -> Result<NodeStats, Status> {
+        let used = |s: runtime::Stats| Use { cpu_ns: s.cpu_usage_ns, memory_bytes: s.memory_bytes };
+        let agent = self.agent()?;
+        let (node, stats) = (used(agent.host_stats()), agent.stats().await);
+        let Some((_, registry)) = self.agent.get() else { return Ok(NodeStats::default()) };
         let pods: HashMap<String, (String, String)> = registry
             .all(&POD, None)
             .1
@@ -109,8 +111,8 @@ impl PodStreams for LocalStreams {
             .collect();
         let named = stats.into_iter().filter_map(|(uid, container, s)| {
             let (namespace, pod) = pods.get(&uid)?.clone();
-            Some(ContainerStats { namespace, pod, container, cpu_usage_ns: s.cpu_usage_ns, memory_bytes: s.memory_bytes })
+            Some(ContainerStats { namespace, pod, container, used: used(s) })
         });
-        Ok(named.collect())
+        Ok(NodeStats { node, containers: named.collect() })
     }
 }

@@ -167,6 +167,13 @@ kind!(PROJECT, "project.openshift.io", "v1", "Project", "projects", "project", C
 kind!(USER, "user.openshift.io", "v1", "User", "users", "user", Cluster, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen false);
 kind!(IDENTITY, "user.openshift.io", "v1", "Identity", "identities", "identity", Cluster, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen false);
 
+kind!(NODE_METRICS, "metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", "", Cluster, Virtual, short NONE, cat NONE, sub NONE, fields NONE, gen false);
+kind!(POD_METRICS, "metrics.k8s.io", "v1beta1", "PodMetrics", "pods", "", Namespaced, Virtual, short NONE, cat NONE, sub NONE, fields NONE, gen false);
+
+/// What nobody writes and nothing keeps: measured when it is asked for.
+/// <https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/>
+pub static MEASURED: &[&Kind] = &[&NODE_METRICS, &POD_METRICS];
+
 /// Every kind, in the order in which discovery lists them.
 pub static KINDS: &[&Kind] = &[
     &BINDING,
@@ -202,7 +209,7 @@ pub static KINDS: &[&Kind] = &[
 
 /// The kind served at `/apis/GROUP/VERSION/PLURAL` (core: group empty).
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
-    KINDS.iter().copied().find(|k| k.group == group && k.version == version && k.plural == plural)
+    KINDS.iter().chain(MEASURED).copied().find(|k| k.group == group && k.version == version && k.plural == plural)
 }
 
 /// The kind that `apiVersion` and `kind` of an object name.

@@ -41,6 +41,8 @@ pub struct App {
     /// Cancelled when the server shuts down; ends watches and streams.
     pub stop: CancellationToken,
     pub limits: Limits,
+    /// What containers and nodes used when somebody asked last.
+    pub usage: crate::usage::Usage,
     /// Wrong passwords of late.
     pub guesses: parking_lot::Mutex<logic::login::Guesses>,
     pub started: std::time::Instant,

@@ -20,6 +20,7 @@ pub mod server;
 pub mod stream;
 pub mod streams;
 mod tls;
+pub mod usage;
 
 pub use app::{App, Backup, Check, Peer, Port};
 pub use error::Error;

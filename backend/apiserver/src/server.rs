@@ -130,6 +130,7 @@ impl Server {
             backup: parts.backup,
             stop: stop.clone(),
             limits: Limits::start()?,
+            usage: crate::usage::Usage::default(),
             guesses: parking_lot::Mutex::default(),
             started: std::time::Instant::now(),
             myself: Caller::system("apiserver"),

@@ -53,8 +53,23 @@ pub trait PodStreams: Send + Sync {
     async fn exec(&self, target: &Target, command: &[String], tty: bool, stdin: bool) -> Result<Process, Status>;
     async fn attach(&self, target: &Target, tty: bool, stdin: bool) -> Result<Process, Status>;
     async fn connect(&self, target: &Target, port: u16) -> Result<Box<dyn Connection>, Status>;
-    /// Of a whole node: `[{namespace, pod, container, cpu_usage_ns, memory_bytes}]` as the metrics API needs it.
-    async fn stats(&self, node: &str) -> Result<Vec<ContainerStats>, Status>;
+    /// What a node and each of its running containers have used so far.
+    async fn stats(&self, node: &str) -> Result<NodeStats, Status>;
+}
+
+/// Use of one machine or container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Use {
+    /// Nanoseconds of CPU time since the start.
+    pub cpu_ns: u64,
+    /// Bytes that cannot be taken away at once: what Kubernetes calls the working set.
+    pub memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeStats {
+    pub node: Use,
+    pub containers: Vec<ContainerStats>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,6 +77,5 @@ pub struct ContainerStats {
     pub namespace: String,
     pub pod: String,
     pub container: String,
-    pub cpu_usage_ns: u64,
-    pub memory_bytes: u64,
+    pub used: Use,
 }

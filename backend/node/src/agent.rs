@@ -340,6 +340,11 @@ impl Agent {
         self.node.runtime.connect(&info, port).await.map_err(failed)
     }
 
+    /// The same of the machine as a whole.
+    pub fn host_stats(&self) -> crate::runtime::Stats {
+        crate::host::stats()
+    }
+
     /// CPU time (ns) and memory (bytes) of every running container: pod uid, container, figures.
     pub async fn stats(&self) -> Vec<(String, String, crate::runtime::Stats)> {
         let running: Vec<(String, String, String)> = {

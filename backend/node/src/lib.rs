@@ -6,6 +6,7 @@ mod environment;
 mod events;
 mod feed;
 mod heartbeat;
+mod host;
 mod names;
 mod probes;
 pub mod proxy;

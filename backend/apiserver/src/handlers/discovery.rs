@@ -7,7 +7,7 @@ use http::header::{ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::kinds::{KINDS, Kind, Scope, Storage};
+use shared::kinds::{KINDS, Kind, MEASURED, Scope, Storage};
 use shared::status::Status;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ const CORE_VERSIONS: [&str; 4] = ["v1", "v1beta3", "v1beta2", "v1beta1"];
 /// Every group and version beside the core's, in the order of the kinds.
 pub fn group_versions() -> Vec<(&'static str, &'static str)> {
     let mut all: Vec<(&str, &str)> = Vec::new();
-    for kind in KINDS.iter().filter(|k| !k.group.is_empty()) {
+    for kind in KINDS.iter().chain(MEASURED).filter(|k| !k.group.is_empty()) {
         if !all.contains(&(kind.group, kind.version)) {
             all.push((kind.group, kind.version));
         }
@@ -72,7 +72,7 @@ pub fn group_version(call: &Call, group: &str, version: &str) -> Result<Response
     let form = negotiate::choose(call.accept(), negotiate::PLAIN)?;
     let beta_review = group == "authentication.k8s.io" && matches!(version, "v1beta1" | "v1alpha1");
     let of_version = |k: &&&Kind| k.group == group && (k.version == version || beta_review && k.kind == "SelfSubjectReview");
-    let kinds: Vec<&Kind> = KINDS.iter().filter(of_version).copied().collect();
+    let kinds: Vec<&Kind> = KINDS.iter().chain(MEASURED).filter(of_version).copied().collect();
     if kinds.is_empty() {
         return Err(respond::unknown_path());
     }
@@ -88,6 +88,7 @@ pub fn group_version(call: &Call, group: &str, version: &str) -> Result<Response
 
 fn verbs(kind: &Kind) -> &'static [&'static str] {
     match kind.storage {
+        _ if MEASURED.contains(&kind) => &["get", "list"],
         Storage::Virtual => &["create"],
         _ if kind.kind == "Namespace" => &["create", "delete", "get", "list", "patch", "update", "watch"],
         _ => &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
@@ -203,7 +204,7 @@ fn document(version: &str, groups: &[(&'static str, &'static str)]) -> Value {
         .iter()
         .map(|(group, v)| {
             let resources: Vec<Value> =
-                KINDS.iter().filter(|k| k.group == *group && k.version == *v).map(|k| aggregated_resource(k)).collect();
+                KINDS.iter().chain(MEASURED).filter(|k| k.group == *group && k.version == *v).map(|k| aggregated_resource(k)).collect();
             let metadata =
                 if group.is_empty() { json!({"creationTimestamp": null}) } else { json!({"name": group, "creationTimestamp": null}) };
             json!({"metadata": metadata, "versions": [{"version": v, "resources": resources, "freshness": "Current"}]})
@@ -244,6 +245,6 @@ mod tests {
     fn aggregated_discovery_names_every_kind_once() {
         let value = document("v2", &group_versions());
         let count: usize = value["items"].as_array().unwrap().iter().map(|g| g["versions"][0]["resources"].as_array().unwrap().len()).sum();
-        assert_eq!(count, KINDS.iter().filter(|k| !k.group.is_empty()).count());
+        assert_eq!(count, KINDS.iter().chain(MEASURED).filter(|k| !k.group.is_empty()).count());
     }
 }

@@ -13,6 +13,7 @@ pub mod scale;
 pub mod subresources;
 pub mod table;
 pub mod token;
+mod usage;
 pub mod watch;
 
 use crate::app::{App, Peer};

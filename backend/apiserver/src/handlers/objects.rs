@@ -1,6 +1,6 @@
 //! Reads and writes objects of every kind: one handler for all, by method and what the path names.
 use super::list_body::ListBody;
-use super::{Call, pods, proxy, reviews, scale, subresources, table, token, watch};
+use super::{Call, pods, proxy, reviews, scale, subresources, table, token, usage, watch};
 use crate::body::{self, Media};
 use crate::limits::bodies::Own;
 use crate::negotiate::{self, Form};
@@ -23,6 +23,9 @@ const FUTURE_STEP: Duration = Duration::from_millis(20);
 
 /// Answers a request whose path names a resource.
 pub async fn serve(call: Call, target: Resource) -> Result<Response, Status> {
+    if kinds::MEASURED.contains(&target.kind) {
+        return usage::serve(call, target).await;
+    }
     if target.kind.storage == Storage::Virtual {
         return reviews::serve(call, target).await;
     }

@@ -1,6 +1,6 @@
 //! A server on a free port over a memory store, with pods that only pretend.
 #![allow(dead_code)]
-use apiserver::streams::{Connection, ContainerStats, LogRequest, Output, PodStreams, Process, Target};
+use apiserver::streams::{Connection, LogRequest, NodeStats, Output, PodStreams, Process, Target};
 use apiserver::{Check, Handle, Parts, Server, ServerConfig};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -80,8 +80,8 @@ impl PodStreams for FakePods {
         Ok(Box::new(ours))
     }
 
-    async fn stats(&self, _: &str) -> Result<Vec<ContainerStats>, Status> {
-        Ok(Vec::new())
+    async fn stats(&self, _: &str) -> Result<NodeStats, Status> {
+        Ok(NodeStats::default())
     }
 }
 

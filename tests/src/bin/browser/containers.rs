@@ -1,4 +1,4 @@
-//! What needs real containers: the tutorial with a kill, terminal, logs, previous logs.
+//! What needs real containers: the tutorial with a kill, terminal, logs, previous logs, usage.
 use super::driver::{Browser, Outcome};
 use super::server::{Runtime, Server};
 use super::steps::{Page, button, field, link};
@@ -35,8 +35,7 @@ impl Page {
         self.kill_one(server).await?;
         self.logs(server).await?;
         self.terminal(server).await?;
-        println!("browser: containers ok");
-        Ok(())
+        self.usage(server).await
     }
 
     async fn first_login(&self) -> Outcome<()> {
@@ -127,6 +126,16 @@ impl Page {
         let line = b.script(&find).await?;
         let number = line.as_str().unwrap_or_default().trim().trim_start_matches(&format!("{mark}-")).trim_end_matches('.').parse();
         number.map_err(|_| format!("{line} says no number of columns"))
+    }
+
+    async fn usage(&self, server: &Server) -> Outcome<()> {
+        let b = &self.browser;
+        let pod = self.first_pod(server)?;
+        b.open(&format!("/projects/hack/pods/{pod}")).await?;
+        b.see("//figure[contains(., 'Memory')][contains(., 'iB')]").await?;
+        b.see("//figure[contains(., 'CPU')][contains(., 'core')]").await?;
+        println!("browser: containers ok");
+        Ok(())
     }
 
     fn first_pod(&self, server: &Server) -> Outcome<String> {

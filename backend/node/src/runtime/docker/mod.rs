@@ -275,8 +275,11 @@ impl Runtime for DockerRuntime {
         let first = call("stats", LOOK_SECONDS_MAX, async { stream.try_next().await }).await?;
         let Some(stats) = first else { return Ok(Stats::default()) };
         let cpu = stats.cpu_stats.and_then(|c| c.cpu_usage).and_then(|u| u.total_usage).unwrap_or(0);
-        let memory = stats.memory_stats.and_then(|m| m.usage).unwrap_or(0);
-        Ok(Stats { cpu_usage_ns: cpu, memory_bytes: memory })
+        let memory = stats.memory_stats.unwrap_or_default();
+        // Pages of files that were not used of late go when somebody needs their room (cgroup v1 and v2 call them so).
+        let details = memory.stats.unwrap_or_default();
+        let spare = ["total_inactive_file", "inactive_file"].iter().find_map(|name| details.get(*name)).copied().unwrap_or(0);
+        Ok(Stats { cpu_usage_ns: cpu, memory_bytes: memory.usage.unwrap_or(0).saturating_sub(spare) })
     }
 }
 
