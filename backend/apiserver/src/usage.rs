@@ -43,7 +43,8 @@ pub struct Measured {
     pub rates: BTreeMap<Key, Rate>,
 }
 
-type Counters = HashMap<Key, Use>;
+/// What each had used when its node said so.
+type Counters = HashMap<Key, (Use, Instant)>;
 
 #[derive(Default)]
 struct Last {
@@ -69,8 +70,8 @@ impl Usage {
             tokio::time::sleep(FIRST_WINDOW).await;
         }
         let (at, counters) = (Instant::now(), look(streams, nodes).await);
-        let (before, old) = last.looked.take().unwrap_or((at, Counters::new()));
-        let rates = rates(&old, &counters, at.duration_since(before));
+        let old = last.looked.take().map(|(_, counters)| counters).unwrap_or_default();
+        let rates = rates(&old, &counters);
         let answer = Arc::new(Measured { at: SystemTime::now(), rates });
         *last = Last { looked: Some((at, counters)), answer: Some(answer.clone()) };
         answer
@@ -79,19 +80,19 @@ impl Usage {
 
 /// A node that does not answer is left out.
 async fn look(streams: &dyn PodStreams, nodes: &[String]) -> Counters {
-    let asked = nodes.to_vec().into_iter().map(|node| async move {
+    let asked = nodes.iter().cloned().map(|node| async move {
         let answer = streams.stats(&node).await;
-        (node, answer)
+        (node, answer, Instant::now())
     });
     let mut answers = futures::stream::iter(asked).buffer_unordered(NODES_AT_ONCE);
     let mut all = Counters::new();
     let gathering = async {
-        while let Some((node, answer)) = answers.next().await {
+        while let Some((node, answer, at)) = answers.next().await {
             match answer {
                 Ok(NodeStats { node: used, containers }) => {
-                    all.insert(Key { namespace: String::new(), name: node, container: String::new() }, used);
+                    all.insert(Key { namespace: String::new(), name: node, container: String::new() }, (used, at));
                     all.extend(
-                        containers.into_iter().map(|c| (Key { namespace: c.namespace, name: c.pod, container: c.container }, c.used)),
+                        containers.into_iter().map(|c| (Key { namespace: c.namespace, name: c.pod, container: c.container }, (c.used, at))),
                     );
                 }
                 Err(error) => tracing::debug!(node, %error, "the node does not say what is used"),
@@ -105,11 +106,11 @@ async fn look(streams: &dyn PodStreams, nodes: &[String]) -> Counters {
 }
 
 /// Counters that went back belong to a container that was started anew: it has no rate yet.
-fn rates(before: &Counters, now: &Counters, window: Duration) -> BTreeMap<Key, Rate> {
-    let nanos = window.as_nanos().max(1);
-    let rate = |(key, used): (&Key, &Use)| {
-        let more = used.cpu_ns.checked_sub(before.get(key)?.cpu_ns)?;
-        let cpu_nanocores = u64::try_from(u128::from(more) * 1_000_000_000 / nanos).unwrap_or(u64::MAX);
+fn rates(before: &Counters, now: &Counters) -> BTreeMap<Key, Rate> {
+    let rate = |(key, (used, at)): (&Key, &(Use, Instant))| {
+        let (old, since) = before.get(key)?;
+        let (more, window) = (used.cpu_ns.checked_sub(old.cpu_ns)?, at.duration_since(*since));
+        let cpu_nanocores = u64::try_from(u128::from(more) * 1_000_000_000 / window.as_nanos().max(1)).unwrap_or(u64::MAX);
         Some((key.clone(), Rate { cpu_nanocores, memory_bytes: used.memory_bytes, window }))
     };
     now.iter().filter_map(rate).collect()
@@ -122,11 +123,13 @@ mod tests {
     #[test]
     fn rates_are_what_was_used_since_the_last_look() {
         let key = |name: &str| Key { namespace: "p".into(), name: name.into(), container: "c".into() };
-        let used = |cpu_ns, memory_bytes| Use { cpu_ns, memory_bytes };
-        let before = HashMap::from([(key("a"), used(1_000_000_000, 5)), (key("restarted"), used(9, 9)), (key("gone"), used(1, 1))]);
-        let now = HashMap::from([(key("a"), used(1_500_000_000, 7)), (key("restarted"), used(3, 9)), (key("new"), used(1, 1))]);
-        let window = Duration::from_secs(2);
+        let (window, first) = (Duration::from_secs(2), Instant::now());
+        let used = |cpu_ns, memory_bytes, at| (Use { cpu_ns, memory_bytes }, at);
+        let then = |cpu, memory| used(cpu, memory, first);
+        let later = |cpu, memory| used(cpu, memory, first + window);
+        let before = HashMap::from([(key("a"), then(1_000_000_000, 5)), (key("restarted"), then(9, 9)), (key("gone"), then(1, 1))]);
+        let now = HashMap::from([(key("a"), later(1_500_000_000, 7)), (key("restarted"), later(3, 9)), (key("new"), later(1, 1))]);
         let wanted = BTreeMap::from([(key("a"), Rate { cpu_nanocores: 250_000_000, memory_bytes: 7, window })]);
-        assert_eq!(rates(&before, &now, window), wanted);
+        assert_eq!(rates(&before, &now), wanted);
     }
 }
