@@ -3,7 +3,7 @@
 set -euo pipefail
 binary=$1 name=$2
 here=$(realpath "$(dirname "$0")")
-if ldd "$binary" >/dev/null 2>&1; then
+if ldd "$binary" 2>/dev/null | grep -q "=>"; then
   echo "$binary is not static; make image builds one" >&2
   exit 1
 fi
