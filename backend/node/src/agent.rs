@@ -112,16 +112,16 @@ impl Agent {
         tokio::spawn(async move {
             tokio::select! {
                 biased;
-                () = task.follow() => {}
                 () = token.cancelled() => {}
+                () = task.follow() => {}
             }
         });
         let (task, token) = (node.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
                 biased;
-                () = task.listen() => {}
                 () = token.cancelled() => {}
+                () = task.listen() => {}
             }
         });
         Agent { node, stop }
@@ -192,6 +192,11 @@ impl Node {
                 event = watch.next() => event?,
             };
             let Ok(pod) = serde_json::from_value::<Pod>(event.object) else { continue };
+            if self.has_lost(&pod.metadata.uid) {
+                // Its worker died and what it knew with it. A new one must begin with what the engine shows, or it would
+                // make a second sandbox beside the first: listing again compares everything.
+                return Ok(());
+            }
             match event.event_type {
                 EventType::Added | EventType::Modified => self.desired(pod, None),
                 EventType::Deleted => self.signal(&pod.metadata.uid, Signal::Gone),
@@ -231,6 +236,11 @@ impl Node {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
+    }
+
+    /// Did this pod's worker end without having ended the pod?
+    fn has_lost(&self, uid: &str) -> bool {
+        self.workers.lock().get(uid).is_some_and(mpsc::Sender::is_closed)
     }
 
     fn desired(self: &Arc<Self>, pod: Pod, found: Option<Vec<ContainerInfo>>) {
@@ -338,6 +348,10 @@ impl Agent {
             info.ip = self.node.known.read().get(uid).map(|k| k.ip.clone());
         }
         self.node.runtime.connect(&info, port).await.map_err(failed)
+    }
+
+    pub fn node_name(&self) -> &str {
+        &self.node.config.node_name
     }
 
     /// The same of the machine as a whole.

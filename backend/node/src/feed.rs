@@ -46,8 +46,8 @@ pub(crate) fn follow<T: DeserializeOwned + Clone + Send + Sync + 'static>(
         };
         tokio::select! {
             biased;
-            () = work => {}
             () = stop.cancelled() => {}
+            () = work => {}
         }
     });
     receiver
@@ -96,8 +96,8 @@ pub(crate) async fn start(node: &Arc<Node>, proxy: Option<Arc<dyn ServiceProxy>>
         loop {
             let changed = tokio::select! {
                 biased;
-                changed = services.changed() => changed,
                 () = stop.cancelled() => return,
+                changed = services.changed() => changed,
             };
             if changed.is_err() {
                 return;

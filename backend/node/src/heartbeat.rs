@@ -87,8 +87,8 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
             renew(&leased).await;
             tokio::select! {
                 biased;
-                () = tokio::time::sleep(LEASE_EVERY) => {}
                 () = leased_stop.cancelled() => return,
+                () = tokio::time::sleep(LEASE_EVERY) => {}
             }
         }
     });
@@ -97,8 +97,8 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
         loop {
             tokio::select! {
                 biased;
-                () = tokio::time::sleep(CHECK_EVERY) => {}
                 () = stop.cancelled() => return,
+                () = tokio::time::sleep(CHECK_EVERY) => {}
             }
             let engine = node.runtime.info().await;
             let lost = match node.api.get(&NODE, None, &node.config.node_name).await {

@@ -97,8 +97,9 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
     tokio::spawn(async move {
         tokio::select! {
             biased;
-            () = worker.run(found) => {}
+            // First: who is told to stop does nothing more, not even what is due at that moment.
             () = stop.cancelled() => {}
+            () = worker.run(found) => {}
         }
     });
     sender

@@ -202,6 +202,21 @@ async fn a_new_agent_disturbs_neither_containers_nor_readiness() {
     assert_eq!(scene.engine.containers(), before);
 }
 
+// The clock stands still: what takes no time on this engine is done at the moment of the end, as in the worst case.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_told_to_stop_starts_nothing_more() {
+    let scene = Scene::new();
+    let agent = scene.agent().await;
+    scene.pod("p", json!({}));
+    scene.phase("p", "Running").await;
+    let before = scene.engine.containers();
+    // Both at the same moment: the news of a pod must not win over the end.
+    agent.shutdown();
+    scene.pod("q", json!({}));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(scene.engine.containers(), before);
+}
+
 #[tokio::test]
 async fn a_comparison_that_is_out_of_date_makes_no_second_container() {
     let scene = Scene::new();
