@@ -98,9 +98,12 @@ impl PodStreams for LocalStreams {
         Ok(Box::new(Joined(self.agent()?.connect(&target.uid, port).await?)))
     }
 
-    async fn stats(&self, _node: &str) -> Result<NodeStats, Status> {
+    async fn stats(&self, node: &str) -> Result<NodeStats, Status> {
         let used = |s: runtime::Stats| Use { cpu_ns: s.cpu_usage_ns, memory_bytes: s.memory_bytes };
         let agent = self.agent()?;
+        if node != agent.node_name() {
+            return Err(Status::unavailable(format!("node {node} is not this machine, and nothing asks others yet")));
+        }
         let (node, stats) = (used(agent.host_stats()), agent.stats().await);
         let Some((_, registry)) = self.agent.get() else { return Ok(NodeStats::default()) };
         let pods: HashMap<String, (String, String)> = registry

@@ -1,6 +1,7 @@
 //! A container's log, followed through broken connections and restarts: no line twice, none lost.
 use super::{ApiError, fetch};
 use crate::api::watch::sleep;
+use crate::model::merged_log::{later, split};
 use std::time::Duration;
 use web_sys::AbortSignal;
 
@@ -52,16 +53,4 @@ pub async fn follow(log: Log, signal: AbortSignal, mut take: impl FnMut(Vec<(Str
         sleep(wait).await;
         wait = (wait * 2).min(WAIT_MAX);
     }
-}
-
-/// `2026-01-01T00:00:00.5Z text`
-fn split(line: &str) -> (String, String) {
-    match line.split_once(' ') {
-        Some((at, text)) if at.len() >= 20 && at.ends_with('Z') => (at.into(), text.into()),
-        _ => (String::new(), line.into()),
-    }
-}
-
-fn later(a: &str, b: &str) -> bool {
-    a.trim_end_matches('Z') > b.trim_end_matches('Z')
 }

@@ -14,6 +14,14 @@ pub struct Line {
     pub text: String,
 }
 
+/// Time and text of a line as `timestamps=true` gives it: `2026-01-01T00:00:00.5Z text`.
+pub fn split(line: &str) -> (String, String) {
+    match line.split_once(' ') {
+        Some((at, text)) if at.len() >= 20 && at.ends_with('Z') => (at.into(), text.into()),
+        _ => (String::new(), line.into()),
+    }
+}
+
 /// Puts new lines where their times belong; lines without a time stay where they came.
 pub fn insert(all: &mut VecDeque<Line>, new: impl IntoIterator<Item = Line>) {
     for mut line in new {
@@ -27,8 +35,8 @@ pub fn insert(all: &mut VecDeque<Line>, new: impl IntoIterator<Item = Line>) {
     all.drain(..over);
 }
 
-/// Fractions of a second come with their last zeros left out.
-fn later(a: &str, b: &str) -> bool {
+/// Whether one time is after another; fractions of a second come with their last zeros left out.
+pub fn later(a: &str, b: &str) -> bool {
     a.trim_end_matches('Z') > b.trim_end_matches('Z')
 }
 
@@ -38,6 +46,13 @@ mod tests {
 
     fn line(source: usize, at: &str, text: &str) -> Line {
         Line { at: at.into(), source, text: text.into() }
+    }
+
+    #[test]
+    fn a_line_without_a_time_is_all_text() {
+        assert_eq!(split("2026-01-01T00:00:00.5Z a b"), ("2026-01-01T00:00:00.5Z".into(), "a b".into()));
+        assert_eq!(split("2026 was good"), (String::new(), "2026 was good".into()));
+        assert!(later("2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00Z") && !later("", "2026-01-01T00:00:00Z"));
     }
 
     #[test]

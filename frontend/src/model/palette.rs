@@ -4,9 +4,12 @@ use super::known;
 use super::route::{Route, Tab, kind_title};
 use serde_json::Value;
 use shared::kinds::{Kind, PROJECT};
+use shared::selector::LabelSelector;
 
-/// Entries that are shown.
+/// Entries that the palette shows.
 const SHOWN_MAX: usize = 12;
+/// Rows that the search shows.
+pub const FOUND_MAX: usize = 200;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,10 +67,38 @@ pub fn fitting(typed: &str, entries: &[Entry]) -> Vec<Entry> {
     found.into_iter().take(SHOWN_MAX).map(|(_, e)| e.clone()).collect()
 }
 
+/// What the search shows of everything: by a label selector when it has an operator, else by words, best first.
+pub fn matching(typed: &str, all: &[(Entry, Value)]) -> Vec<Entry> {
+    if typed.contains(['=', '!'])
+        && let Ok(selector) = LabelSelector::parse(typed)
+    {
+        let label = |o: &Value| selector.matches_with(|key| o.pointer("/metadata/labels")?.get(key)?.as_str());
+        return all.iter().filter(|(_, o)| label(o)).map(|(e, _)| e.clone()).take(FOUND_MAX).collect();
+    }
+    let fit = |e: &Entry| score(typed, &format!("{} {}", e.title, e.hint));
+    let mut scored: Vec<(i32, &Entry)> = all.iter().filter_map(|(e, _)| Some((fit(e)?, e))).collect();
+    scored.sort_by_key(|(s, _)| -s);
+    scored.into_iter().take(FOUND_MAX).map(|(_, e)| e.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_search_takes_words_and_labels() {
+        let pod = |name: &str, app: &str| {
+            let object = json!({"metadata": {"name": name, "namespace": "hack", "labels": {"app": app}}});
+            (of_object(&shared::kinds::POD, &object), object)
+        };
+        let all = [pod("one", "web"), pod("two", "db")];
+        let names = |typed: &str| matching(typed, &all).into_iter().map(|e| e.title).collect::<Vec<_>>();
+        assert_eq!(names("app=web"), ["one"]);
+        assert_eq!(names("app!=web"), ["two"]);
+        assert_eq!(names("two hack"), ["two"]);
+        assert_eq!(names("").len(), 2);
+    }
 
     #[test]
     fn places_and_things_are_found_by_letters() {

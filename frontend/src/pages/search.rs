@@ -1,16 +1,10 @@
 //! Everything that the user may see, across projects and kinds, by words or labels.
 use crate::components::notice::Problem;
-use crate::model::fuzzy::score;
-use crate::model::palette::Entry;
+use crate::model::palette::{Entry, FOUND_MAX, matching};
 use crate::model::route::Route;
 use crate::state::finder::Finder;
 use crate::state::nav::nav;
 use leptos::prelude::*;
-use serde_json::Value;
-use shared::selector::LabelSelector;
-
-/// Rows that are shown.
-const SHOWN_MAX: usize = 200;
 
 #[component]
 pub fn Search(words: String) -> impl IntoView {
@@ -27,7 +21,7 @@ pub fn Search(words: String) -> impl IntoView {
     let said = move || match (found.with(Vec::len), finder.busy.get()) {
         (0, true) => "Looking…".to_string(),
         (0, false) => "Nothing that you may see fits.".into(),
-        (n, _) if n >= SHOWN_MAX => format!("The first {n}"),
+        (n, _) if n >= FOUND_MAX => format!("The first {n}"),
         (n, _) => n.to_string(),
     };
     view! {
@@ -45,17 +39,4 @@ pub fn Search(words: String) -> impl IntoView {
             </table></div>
         </Show>
     }
-}
-
-fn matching(typed: &str, all: &[(Entry, Value)]) -> Vec<Entry> {
-    if typed.contains(['=', '!'])
-        && let Ok(selector) = LabelSelector::parse(typed)
-    {
-        let label = |o: &Value| selector.matches_with(|key| o.pointer("/metadata/labels")?.get(key)?.as_str());
-        return all.iter().filter(|(_, o)| label(o)).map(|(e, _)| e.clone()).take(SHOWN_MAX).collect();
-    }
-    let mut scored: Vec<(i32, &Entry)> =
-        all.iter().filter_map(|(e, _)| Some((score(typed, &format!("{} {}", e.title, e.hint))?, e))).collect();
-    scored.sort_by_key(|(s, _)| -s);
-    scored.into_iter().take(SHOWN_MAX).map(|(_, e)| e.clone()).collect()
 }
