@@ -102,7 +102,22 @@ impl Connection {
         Ok(status)
     }
 
-    /// What came of the body with the head.
+    /// Waits until an answer that goes on has brought `text`; what came before is dropped.
+    pub async fn wait_for(&mut self, text: &[u8]) -> Result<(), String> {
+        self.buffer.drain(..self.body.start);
+        self.body = 0..0;
+        loop {
+            if let Some(at) = find(&self.buffer, text) {
+                self.buffer.drain(..at + text.len());
+                return Ok(());
+            }
+            let keep = self.buffer.len().min(text.len());
+            self.buffer.drain(..self.buffer.len() - keep);
+            self.fill().await?;
+        }
+    }
+
+    /// What came of the body: all of it after `send`, what came with the head after `open`.
     pub fn rest(&self) -> &[u8] {
         &self.buffer[self.body.clone()]
     }
@@ -126,7 +141,7 @@ impl Connection {
 
     async fn head(&mut self) -> Result<(u16, usize, Option<usize>), String> {
         let end = loop {
-            if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
             }
             self.fill().await?;
@@ -139,4 +154,17 @@ impl Connection {
         });
         Ok((status, end, length))
     }
+}
+
+/// Where bytes begin in others: looks for the first byte, which optimises better than comparing windows.
+fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    let first = *text.first()?;
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|b| *b == first) {
+        if bytes[from + at..].starts_with(text) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
 }

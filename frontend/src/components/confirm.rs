@@ -45,7 +45,8 @@ pub fn ConfirmDelete(
                     open.set(false);
                     typed.set(String::new());
                     told.tell(format!("The {what} {name} is deleted."), command);
-                    on_done.run(());
+                    // The page may be gone already.
+                    let _ = on_done.try_run(());
                 }
                 Err(error) => problem.set(format!("{name} was not deleted. {}", error.sentence())),
             }

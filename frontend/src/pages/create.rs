@@ -5,16 +5,14 @@ use crate::components::notice::Problem;
 use crate::model::create::{Request, requests};
 use crate::model::route::Route;
 use crate::state::told::told;
+use crate::state::typing::Typing;
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use std::time::Duration;
 use web_sys::{File, FileList, HtmlInputElement};
 
 const EXAMPLE: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: hello-openshift\n  labels:\n    name: hello-openshift\nspec:\n  containers:\n  - name: hello-openshift\n    image: openshift/hello-openshift\n    ports:\n    - containerPort: 8080\n";
 
-/// How long nobody must have typed before the server is asked what it thinks of the text.
-const PAUSE: Duration = Duration::from_millis(600);
 /// Larger files are no objects.
 const FILE_BYTES_MAX: f64 = 4_000_000.0;
 
@@ -25,7 +23,7 @@ pub fn Create(project: String) -> impl IntoView {
     let text = RwSignal::new(String::new());
     let problem = RwSignal::new(String::new());
     let results = RwSignal::new((false, Results::new()));
-    let (busy, typed) = (RwSignal::new(false), RwSignal::new(0_u32));
+    let (busy, typing) = (RwSignal::new(false), Typing::start());
     let overview = Route::Overview { project: project.clone() }.path();
     let command = format!("osc create -n {project} -f FILE");
     let said = StoredValue::new(command.clone());
@@ -39,16 +37,20 @@ pub fn Create(project: String) -> impl IntoView {
         Ok(all) => {
             problem.set(String::new());
             busy.set(shown);
-            let asked = typed.get_untracked();
+            let asked = typing.now();
             spawn_local(async move {
                 let mut outcomes = Results::new();
                 for request in all {
                     let outcome = send(&request, dry).await;
                     outcomes.push((request.what, outcome));
                 }
+                let now = typing.now();
+                if now.is_none() {
+                    return;
+                }
                 busy.set(false);
                 // Of a text that has changed since nothing is said.
-                if !dry || typed.get_untracked() == asked {
+                if !dry || now == asked {
                     let good = outcomes.iter().filter(|(_, o)| o.is_ok()).count();
                     if !dry && good > 0 {
                         told.tell(format!("{good} {} created.", if good == 1 { "object" } else { "objects" }), said.get_value());
@@ -62,16 +64,11 @@ pub fn Create(project: String) -> impl IntoView {
         text.set(value);
         problem.set(String::new());
         results.set((true, vec![]));
-        typed.update(|t| *t += 1);
-        let now = typed.get_untracked();
-        set_timeout(
-            move || {
-                if typed.try_get_untracked() == Some(now) && !text.with_untracked(|t| t.trim().is_empty()) {
-                    run(true, false)
-                }
-            },
-            PAUSE,
-        );
+        typing.typed(move || {
+            if !text.with_untracked(|t| t.trim().is_empty()) {
+                run(true, false);
+            }
+        });
     };
     let take = move |files: Option<FileList>| read_all(files, put, problem);
     let on_drop = move |event: ev::DragEvent| {

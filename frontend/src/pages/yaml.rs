@@ -7,12 +7,9 @@ use crate::model::diff::{Mark, lines};
 use crate::model::merge::merge;
 use crate::model::yaml::without_managed_fields;
 use crate::state::told::{Told, told};
+use crate::state::typing::Typing;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use std::time::Duration;
-
-/// How long nobody must have typed before the server is asked what it thinks of the text.
-const PAUSE: Duration = Duration::from_millis(600);
 
 /// The page's state: the text as it was read, as it is now, and what the server said of it.
 #[derive(Clone, Copy)]
@@ -26,8 +23,8 @@ struct Edit {
     busy: RwSignal<bool>,
     /// Somebody else has saved meanwhile.
     overtaken: RwSignal<bool>,
-    /// Counts what was typed: only the last text is judged.
-    typed: RwSignal<u32>,
+    /// Only the last text is judged.
+    typing: Typing,
 }
 
 impl Edit {
@@ -58,16 +55,17 @@ impl Edit {
 
     /// Asks the server, without changing anything.
     fn review(self, show: bool) {
-        let asked = self.typed.get_untracked();
+        let asked = self.typing.now();
         if show {
             self.busy.set(true);
         }
         spawn_local(async move {
             let outcome = self.put(true).await;
-            if show {
+            let now = self.typing.now();
+            if show && now.is_some() {
                 self.busy.set(false);
             }
-            if self.typed.get_untracked() != asked {
+            if now != asked || now.is_none() {
                 return;
             }
             match outcome {
@@ -116,6 +114,9 @@ impl Edit {
                 Ok(yaml) => without_managed_fields(&yaml),
                 Err(error) => return self.problem.set(error.sentence()),
             };
+            if self.typing.now().is_none() {
+                return;
+            }
             let (merged, open) = merge(&self.before.get_untracked(), &self.text.get_untracked(), &theirs);
             self.before.set(theirs);
             self.text.set(merged);
@@ -145,7 +146,7 @@ pub fn Yaml(#[prop(into)] path: String, #[prop(into)] title: String, command: St
         said: text(),
         busy: RwSignal::new(false),
         overtaken: RwSignal::new(false),
-        typed: RwSignal::new(0),
+        typing: Typing::start(),
     };
     edit.load();
     let told = told();
@@ -153,17 +154,11 @@ pub fn Yaml(#[prop(into)] path: String, #[prop(into)] title: String, command: St
         edit.text.set(value);
         edit.changes.set(None);
         edit.said.set(String::new());
-        edit.typed.update(|t| *t += 1);
-        let now = edit.typed.get_untracked();
-        // The page may be gone by then.
-        set_timeout(
-            move || {
-                if edit.typed.try_get_untracked() == Some(now) && edit.text.get_untracked() != edit.before.get_untracked() {
-                    edit.review(false)
-                }
-            },
-            PAUSE,
-        );
+        edit.typing.typed(move || {
+            if edit.text.get_untracked() != edit.before.get_untracked() {
+                edit.review(false);
+            }
+        });
     };
     let changed = move || edit.text.with(|t| edit.before.with(|b| t != b));
     let saved = format!("The {title} is changed.");

@@ -5,3 +5,4 @@ pub mod live;
 pub mod nav;
 pub mod session;
 pub mod told;
+pub mod typing;

@@ -1,7 +1,8 @@
 //! Create, get, update and list over TLS at 1, 16 and 64 clients, beside the disk's own sync.
-use crate::client::{Endpoint, request};
+use crate::client::request;
 use crate::server::Server;
 use crate::{percentile, row};
+use e2e::lean::Endpoint;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,7 +16,7 @@ pub async fn rows() -> Result<(), String> {
     let dir = tempfile::tempdir_in(".").map_err(|e| e.to_string())?;
     let floor = fdatasync(&dir.path().join("floor"))?;
     let server = Server::start(&dir.path().join("data"), true)?;
-    let endpoint = server.endpoint()?;
+    let endpoint = server.endpoint();
     for clients in [1, 16, 64] {
         let (rate, p50, p99) = load(&endpoint, clients, |client, number| {
             let body = config_map(&format!("c{clients}-{client}-{number}"), number);
@@ -106,7 +107,7 @@ async fn load(endpoint: &Endpoint, clients: usize, make: impl Fn(usize, usize) -
             let status = connection.send(&bytes).await?;
             times.push(start.elapsed());
             if status >= 300 {
-                return Err(format!("answered {status}: {}", String::from_utf8_lossy(connection.body())));
+                return Err(format!("answered {status}: {}", String::from_utf8_lossy(connection.rest())));
             }
         }
         Ok(times)

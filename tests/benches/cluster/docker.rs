@@ -1,7 +1,8 @@
 //! Pods on the real engine beside the same two containers made by the engine alone.
-use crate::client::{Connection, request};
+use crate::client::request;
 use crate::server::Server;
 use crate::{percentile, row};
+use e2e::lean::Connection;
 use node::runtime::docker::DockerRuntime;
 use node::runtime::{ContainerSpec, Runtime};
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ pub async fn rows() -> Result<(), String> {
         "Kubernetes 1.20 here: 18 s",
         Some(server.ready.as_secs_f64() / 18.0),
     );
-    let endpoint = server.endpoint()?;
+    let endpoint = server.endpoint();
     let mut connection = endpoint.connect().await?;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for number in 0..PODS {
@@ -86,7 +87,7 @@ async fn pair(docker: &DockerRuntime, number: usize) -> Result<Duration, String>
 
 async fn get(connection: &mut Connection, path: &str) -> Result<Value, String> {
     connection.send(&request("GET", path, "", "")).await?;
-    serde_json::from_slice(connection.body()).map_err(|e| e.to_string())
+    serde_json::from_slice(connection.rest()).map_err(|e| e.to_string())
 }
 
 /// Asks until it is so; half a millisecond between questions.
@@ -112,7 +113,7 @@ async fn create_pod(connection: &mut Connection, number: usize) -> Result<Durati
     let began = Instant::now();
     let status = connection.send(&request("POST", PATH, "application/json", &pod.to_string())).await?;
     if status != 201 {
-        return Err(String::from_utf8_lossy(connection.body()).into_owned());
+        return Err(String::from_utf8_lossy(connection.rest()).into_owned());
     }
     until(connection, &format!("{PATH}/p{number}"), |p| p["status"]["phase"] == "Running").await?;
     Ok(began.elapsed())

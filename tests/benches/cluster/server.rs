@@ -1,5 +1,5 @@
 //! The program under test: the real binary with a data directory of its own.
-use crate::client::Endpoint;
+use e2e::lean::Endpoint;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,8 +43,8 @@ impl Server {
         Ok(Server { child, dir: dir.to_path_buf(), ready, cleaned: simulated })
     }
 
-    pub fn endpoint(&self) -> Result<Endpoint, String> {
-        Endpoint::of(&self.dir.join("admin.kubeconfig"))
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::admin(&self.dir.join("admin.kubeconfig"))
     }
 
     /// Resident bytes, and CPU ticks used so far.

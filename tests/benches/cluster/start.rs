@@ -42,7 +42,7 @@ pub async fn rows() -> Result<(), String> {
 }
 
 async fn fill(server: &Server) -> Result<(), String> {
-    let endpoint = server.endpoint()?;
+    let endpoint = server.endpoint();
     let clients = 32;
     let fills = (0..clients).map(|client| {
         let endpoint = endpoint.clone();

@@ -31,16 +31,16 @@ pub async fn rows() -> Result<(), String> {
 }
 
 async fn deliver(server: &Server, watchers: usize, writes: usize) -> Result<Vec<Duration>, String> {
-    let endpoint = server.endpoint()?;
+    let endpoint = server.endpoint();
     let mut streams = Vec::new();
     // From now on only: a watch without a revision would bring what is there first.
     let mut lister = endpoint.connect().await?;
     lister.send(&request("GET", &format!("{PATH}?limit=1"), "", "")).await?;
-    let list: serde_json::Value = serde_json::from_slice(lister.body()).map_err(|e| e.to_string())?;
+    let list: serde_json::Value = serde_json::from_slice(lister.rest()).map_err(|e| e.to_string())?;
     let revision = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     for _ in 0..watchers {
         let mut connection = endpoint.connect().await?;
-        connection.open_stream(&request("GET", &format!("{PATH}?watch=true&resourceVersion={revision}"), "", "")).await?;
+        connection.open(&request("GET", &format!("{PATH}?watch=true&resourceVersion={revision}"), "", "")).await?;
         streams.push(connection);
     }
     let mut writer = endpoint.connect().await?;
