@@ -51,18 +51,19 @@ fn dependencies(manifest: &str) -> Vec<String> {
 }
 
 /// What each package may use of ours; `backend` chooses implementations and may use everything.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("shared", &[]),
     ("backend/schema", &["shared"]),
     ("backend/logic", &["shared"]),
-    ("backend/store", &["shared"]),
-    ("backend/registry", &["shared", "schema", "logic", "store"]),
-    ("backend/apiserver", &["shared", "schema", "logic", "registry"]),
-    ("backend/control", &["shared", "logic", "registry"]),
-    ("backend/node", &["shared", "logic"]),
+    ("backend/meter", &[]),
+    ("backend/store", &["shared", "meter"]),
+    ("backend/registry", &["shared", "schema", "logic", "store", "meter"]),
+    ("backend/apiserver", &["shared", "schema", "logic", "registry", "meter"]),
+    ("backend/control", &["shared", "logic", "registry", "meter"]),
+    ("backend/node", &["shared", "logic", "meter"]),
     ("backend/images", &[]),
 ];
-const OURS: [&str; 10] = ["shared", "schema", "logic", "store", "registry", "apiserver", "control", "node", "images", "backend"];
+const OURS: [&str; 11] = ["shared", "meter", "schema", "logic", "store", "registry", "apiserver", "control", "node", "images", "backend"];
 
 #[test]
 fn packages_use_only_what_the_map_allows() {

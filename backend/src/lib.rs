@@ -5,6 +5,7 @@ mod cluster_id;
 pub mod config;
 pub mod descriptors;
 pub mod diagnostics;
+mod metrics;
 mod neighbours;
 mod network;
 mod node_api;

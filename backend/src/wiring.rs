@@ -3,6 +3,7 @@ use crate::backup;
 use crate::cluster_id;
 use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
 use crate::diagnostics;
+use crate::metrics;
 use crate::neighbours;
 use crate::network;
 use crate::node_api::LocalApi;
@@ -174,6 +175,7 @@ async fn serve(
         readiness,
         console: Some(apiserver::console::router()),
         backup: Some(backup::source(dir, registry)),
+        more_metrics: Arc::new(metrics::write),
     };
     Server::bind(server, parts).await.map_err(|error| match error {
         apiserver::Error::Listen { address, source } => diagnostics::cannot_listen(address, &source),

@@ -25,6 +25,9 @@ pub type Readiness = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 /// Writes a backup of the whole cluster; called in a thread that may block.
 pub type Backup = Arc<dyn Fn(&mut dyn std::io::Write) -> std::io::Result<()> + Send + Sync>;
 
+/// Writes the families of `/metrics` that are not the server's own.
+pub type MoreMetrics = Arc<dyn Fn(&mut meter::Page) + Send + Sync>;
+
 /// Shared by all connections.
 pub struct App {
     pub registry: Registry,
@@ -32,6 +35,8 @@ pub struct App {
     pub tokens: Tokens,
     pub sessions: Sessions,
     pub metrics: Metrics,
+    /// What other parts of the process have to say on `/metrics`.
+    pub more_metrics: MoreMetrics,
     pub readiness: Readiness,
     /// What clients are told to call, without a slash at the end.
     pub public_url: String,

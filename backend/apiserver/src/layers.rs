@@ -6,6 +6,7 @@ use crate::handlers::{self, Call};
 use crate::held::Held;
 use crate::limits::connections::Line;
 use crate::limits::{Who, bodies};
+use crate::metrics::{self, Asked as Counted};
 use crate::respond::{self, Response};
 use crate::router::{self, Route};
 use axum::body::Body;
@@ -48,13 +49,10 @@ pub async fn answer(app: Arc<App>, peer: Arc<Peer>, request: Request<Incoming>) 
     peer.line.begin();
     let mut asked = Asked { line: peer.line.clone(), answered: false };
     let route = router::route(request.uri().path());
-    let resource = match &route {
-        Route::Resource(r) => r.kind.plural,
-        _ => "",
-    };
-    let verb = verb(request.method());
-    app.metrics.in_flight.inc();
-    let work = AssertUnwindSafe(handle(app.clone(), peer, route, request)).catch_unwind();
+    let counted = app.metrics.asked(metrics::verb(&route, &request), &route);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let in_flight = if reads { metrics::READING.hold() } else { metrics::WRITING.hold() };
+    let work = AssertUnwindSafe(handle(app.clone(), peer, route, request, counted)).catch_unwind();
     let outcome = match tokio::time::timeout(ANSWER_DEADLINE, work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Status::internal("this request made the server panic; it goes on")),
@@ -62,21 +60,21 @@ pub async fn answer(app: Arc<App>, peer: Arc<Peer>, request: Request<Incoming>) 
     };
     let mut response = outcome.unwrap_or_else(|status| respond::failure(&status));
     response.headers_mut().insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
-    app.metrics.in_flight.dec();
-    app.metrics.answered(verb, resource, response.status().as_u16(), started.elapsed());
+    drop(in_flight);
+    counted.answered(response.status().as_u16(), started.elapsed(), response.body().size_hint().exact());
     asked.answered = true;
     Ok(response)
 }
 
-async fn handle(app: Arc<App>, peer: Arc<Peer>, route: Route, request: Request<Incoming>) -> Result<Response, Status> {
+async fn handle(app: Arc<App>, peer: Arc<Peer>, route: Route, request: Request<Incoming>, counted: &Counted) -> Result<Response, Status> {
     let (parts, body) = request.into_parts();
     let held = Held::new(body);
-    let outcome = limited(app, peer, route, parts, held.clone()).await;
+    let outcome = limited(app, peer, route, parts, held.clone(), counted).await;
     held.drain().await;
     outcome
 }
 
-async fn limited(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, body: Held) -> Result<Response, Status> {
+async fn limited(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, body: Held, counted: &Counted) -> Result<Response, Status> {
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|n| n > BODY_BYTES_MAX as u64) {
         return Err(too_large());
@@ -85,17 +83,23 @@ async fn limited(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, bod
     let caller = caller(&app, &peer, &route, &parts, page).await?;
     let limits = &app.limits;
     let who = Who::of(&caller.0, peer.id, peer.remote.ip());
+    let turned_away = |status: &Status| {
+        if status.code == 429 {
+            metrics::rejected(who.lane());
+        }
+    };
     if !matches!(route, Route::Health { .. }) {
-        limits.share(who).await?;
+        limits.share(who).await.inspect_err(turned_away)?;
     }
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     let (mut turn, mut room, mut bytes_in) = (None, None, 0);
     let body = if reads || streams(&route, &parts) || page {
         Body::new(body)
     } else {
-        let (bytes, part) = bodies::take_in(limits, who, body).await?;
+        let (bytes, part) = bodies::take_in(limits, who, body).await.inspect_err(turned_away)?;
         bytes_in = bytes.len();
-        turn = Some(limits.turn(who, bytes_in).await?);
+        counted.took_in(bytes_in);
+        turn = Some(limits.turn(who, bytes_in).await.inspect_err(turned_away)?);
         room = Some(part);
         Body::from(bytes)
     };
@@ -104,7 +108,7 @@ async fn limited(app: Arc<App>, peer: Arc<Peer>, route: Route, parts: Parts, bod
     drop((turn, room));
     let bytes_out = outcome.as_ref().ok().and_then(|r| r.body().size_hint().exact()).unwrap_or(0);
     limits.charge(who, reads.then(|| began.elapsed()), bytes_in as u64 + bytes_out);
-    bodies::count(limits, who, &peer.line, outcome?)
+    bodies::count(limits, who, &peer.line, outcome?).inspect_err(turned_away)
 }
 
 /// On the console's port people log in on the console's page; POST is for both.
@@ -156,17 +160,4 @@ async fn dispatch(
         return Ok(tower::ServiceExt::oneshot(console, Request::from_parts(parts, body)).await.unwrap_or_else(|e| match e {}));
     }
     handlers::dispatch(Call { app, peer, parts, body: Mutex::new(body), caller }, route).await
-}
-
-fn verb(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "HEAD" => "HEAD",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
 }

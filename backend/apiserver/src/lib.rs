@@ -22,6 +22,6 @@ pub mod streams;
 mod tls;
 pub mod usage;
 
-pub use app::{App, Backup, Check, Peer, Port};
+pub use app::{App, Backup, Check, MoreMetrics, Peer, Port};
 pub use error::Error;
 pub use server::{Handle, Parts, Server, ServerConfig};

@@ -1,5 +1,5 @@
 //! Listens, shakes hands, serves connections within limits, and stops gracefully.
-use crate::app::{App, Backup, Peer, Port, Readiness};
+use crate::app::{App, Backup, MoreMetrics, Peer, Port, Readiness};
 use crate::authn::sessions::Sessions;
 use crate::authn::tokens::Tokens;
 use crate::ca::{Authority, write_secret};
@@ -62,6 +62,7 @@ pub struct Parts {
     pub readiness: Readiness,
     pub console: Option<axum::Router>,
     pub backup: Option<Backup>,
+    pub more_metrics: MoreMetrics,
 }
 
 /// The server as a whole.
@@ -124,6 +125,7 @@ impl Server {
             tokens: Tokens::new(&authority.service_account_key()?)?,
             sessions: Sessions::open(&config.data_dir),
             metrics: Metrics::default(),
+            more_metrics: parts.more_metrics,
             readiness: parts.readiness,
             public_url,
             console: parts.console,

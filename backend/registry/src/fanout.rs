@@ -1,6 +1,7 @@
 //! Store changes → watchers: every event is decoded and filtered once, and wakes only those whom it concerns.
 use crate::encode::with_revision;
 use crate::error::expired;
+use crate::metrics;
 use crate::object::Object;
 use crate::registry_impl::WatchItem;
 use parking_lot::Mutex;
@@ -62,6 +63,16 @@ struct Table {
     by_resource: HashMap<String, Subscribers>,
 }
 
+/// What `/metrics` shows of the fan-out.
+#[derive(Default)]
+pub(crate) struct Look {
+    /// Everything up to here has been handed out.
+    pub(crate) position: Revision,
+    /// By resource.
+    pub(crate) watchers: HashMap<String, usize>,
+    pub(crate) longest_queue: usize,
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Fanout {
@@ -111,6 +122,19 @@ impl Fanout {
         table.position = upto;
     }
 
+    /// How things stand at this moment.
+    pub(crate) fn look(&self) -> Look {
+        let table = self.table.lock();
+        let mut look = Look { position: table.position, ..Look::default() };
+        for (resource, subscribers) in &table.by_resource {
+            let all = || subscribers.general.iter().chain(subscribers.by_node.values().flatten());
+            look.watchers.insert(resource.clone(), all().count());
+            let longest = all().map(|s| s.queue.max_capacity() - s.queue.capacity()).max();
+            look.longest_queue = look.longest_queue.max(longest.unwrap_or(0));
+        }
+        look
+    }
+
     /// Joins the stream after `from` without a gap: what was handed out already is taken from history.
     pub(crate) fn subscribe(&self, kind: &'static Kind, filter: Filter, from: Revision) -> Result<Watch, Status> {
         let (queue, receiver) = mpsc::channel(WATCHER_QUEUE_MAX);
@@ -137,12 +161,12 @@ impl Fanout {
     }
 }
 
-fn resource(kind: &Kind) -> String {
+pub(crate) fn resource(kind: &Kind) -> String {
     if kind.group.is_empty() { kind.plural.to_string() } else { kind.qualified() }
 }
 
 /// The stored kind of a key's first part.
-fn kind_of(resource: &str) -> Option<&'static Kind> {
+pub(crate) fn kind_of(resource: &str) -> Option<&'static Kind> {
     static BY_RESOURCE: OnceLock<HashMap<String, &'static Kind>> = OnceLock::new();
     let stored = || KINDS.iter().filter(|k| k.storage == Storage::Stored).map(|k| (k.qualified(), *k)).collect();
     BY_RESOURCE.get_or_init(stored).get(resource).copied()
@@ -178,7 +202,17 @@ fn offer(list: &mut Vec<Subscriber>, event: &Event, resource: &str, kind: &'stat
         }
         match item(event, resource, kind, &s.filter, deleted) {
             // Full or gone: the queue is dropped, and a watcher that is merely slow finds its end there.
-            Some(item) => s.queue.try_send(item).is_ok(),
+            Some(item) => match s.queue.try_send(item) {
+                Ok(()) => {
+                    metrics::WATCH_EVENTS.inc();
+                    true
+                }
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    metrics::SLOW_WATCHERS.inc();
+                    false
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+            },
             None => true,
         }
     });

@@ -11,6 +11,7 @@ mod encode;
 mod error;
 mod fanout;
 mod list;
+mod metrics;
 mod ownership;
 mod patching;
 mod policy;

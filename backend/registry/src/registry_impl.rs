@@ -2,6 +2,7 @@
 use crate::caller::Caller;
 use crate::error::{from_store, future};
 use crate::fanout::{Fanout, Filter, Watch};
+use crate::metrics::{self, Step};
 use crate::object::Object;
 use crate::options::{ListAt, ListOptions, WatchOptions};
 use crate::policy::PolicyCache;
@@ -123,7 +124,8 @@ impl Registry {
 
     /// May the caller do this? For access reviews and for what is not an object (logs, exec, non-resource URLs).
     pub fn authorise(&self, caller: &Caller, request: &AccessRequest) -> Result<(), Status> {
-        self.0.policy.authorise(&*self.0.store, caller, request)
+        let began = std::time::Instant::now();
+        metrics::step(Step::Authorise, began, self.0.policy.authorise(&*self.0.store, caller, request))
     }
 
     /// Everything the caller may do in a namespace, as `resourceRules` and `nonResourceRules` of a rules review.

@@ -3,6 +3,7 @@ use crate::caller::Caller;
 use crate::clock;
 use crate::encode::encode;
 use crate::error::from_store;
+use crate::metrics::{self, Step};
 use crate::object::Object;
 use crate::options::{FieldValidation, Patch, WriteOptions};
 use crate::registry_impl::{Registry, Written};
@@ -15,6 +16,7 @@ use shared::objects::rbac::{PolicyRule, RoleBinding};
 use shared::status::Status;
 use shared::validate;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use store::{Change, Expect, Op, Record};
 
 /// How often a write that met a concurrent one is computed again before the caller hears of the conflict.
@@ -115,9 +117,13 @@ impl Registry {
         strategy::prepare_create(kind, &mut object, clock::new_uid(), clock::now_text());
         let mut value = Value::Object(object);
         strategy::drop_nulls(&mut value);
-        self.admit(kind, namespace, &name, &mut value)?;
+        let began = Instant::now();
+        metrics::step(Step::Admit, began, self.admit(kind, namespace, &name, &mut value))?;
+        let began = Instant::now();
         defaults::apply(kind, &mut value);
-        check(kind, &name, validate::create(kind, &value))?;
+        metrics::step(Step::Default, began, Ok(()))?;
+        let began = Instant::now();
+        metrics::step(Step::Validate, began, check(kind, &name, validate::create(kind, &value)))?;
         self.may_grant(caller, kind, namespace, &value)?;
         ownership::note(kind, None, &mut value, "", options);
         let key = store::key::object(kind, namespace, &name);
@@ -158,7 +164,10 @@ impl Registry {
     ) -> Result<Written, Status> {
         let name = value["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
-            Some(ns) => self.charge_quota(kind, ns, None, Some(&value)).await?,
+            Some(ns) => {
+                let began = Instant::now();
+                metrics::step(Step::Quota, began, self.charge_quota(kind, ns, None, Some(&value)).await)?
+            }
             None => (None, Vec::new()),
         };
         let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };
@@ -344,7 +353,9 @@ impl Registry {
         strategy::drop_nulls(&mut value);
         if subresource != "finalize" {
             // Not here: it would put the finalizer back that is being taken away.
+            let began = Instant::now();
             defaults::apply(kind, &mut value);
+            metrics::step(Step::Default, began, Ok(()))?;
         }
         let old = Value::Object(old);
         if subresource.is_empty() {
@@ -355,7 +366,8 @@ impl Registry {
             return Ok(Written { object: current.clone(), warnings: Vec::new() });
         }
         if subresource.is_empty() {
-            check(kind, &name, validate::update(kind, &value, &old))?;
+            let began = Instant::now();
+            metrics::step(Step::Validate, began, check(kind, &name, validate::update(kind, &value, &old)))?;
             self.may_grant(caller, kind, namespace, &value)?;
         }
         if finished_deletion(kind, &value) {
@@ -384,7 +396,10 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
-            Some(ns) => self.charge_quota(kind, ns, Some(old), Some(value)).await?,
+            Some(ns) => {
+                let began = Instant::now();
+                metrics::step(Step::Quota, began, self.charge_quota(kind, ns, Some(old), Some(value)).await)?
+            }
             None => (None, Vec::new()),
         };
         let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };

@@ -1,5 +1,6 @@
 //! What is published: the state that readers see, the history that watchers follow, and the bell that wakes them.
 use crate::history::{Bounds, History};
+use crate::metrics;
 use crate::stage::Staged;
 use crate::state::{self, State};
 use crate::watch::Watcher;
@@ -31,6 +32,7 @@ pub(crate) struct Board {
 impl Board {
     pub fn new(state: State, history: History) -> Board {
         let newest = watch::Sender::new(Newest { revision: state.revision, closed: false });
+        measure(&state, &history);
         Board { state: ArcSwap::from_pointee(state), history: RwLock::new(history), newest }
     }
 
@@ -84,6 +86,7 @@ impl Board {
                 history.push(&commit.events, now);
             }
             history.trim(now);
+            measure(&state, &history);
         }
         self.state.store(Arc::new(state));
         self.newest.send_modify(|newest| newest.revision = revision);
@@ -120,6 +123,15 @@ impl Board {
         }
         Ok(group)
     }
+}
+
+fn measure(state: &State, history: &History) {
+    let (events, bytes) = history.size();
+    metrics::HISTORY_EVENTS.set(events);
+    metrics::HISTORY_BYTES.set(bytes);
+    metrics::OBJECTS.set(state.records.len());
+    metrics::OBJECT_BYTES.set(state.bytes);
+    metrics::REVISION.set(usize::try_from(state.revision).unwrap_or(usize::MAX));
 }
 
 /// Milliseconds since 1970, for the age of history only.

@@ -1,11 +1,13 @@
 //! The one ordered pipeline of durable writes: check, number, make durable as a group, publish, acknowledge.
 use crate::board::{self, Board};
+use crate::metrics;
 use crate::stage::{self, Staged};
 use crate::state::State;
 use crate::{Error, Op, Revision};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Requests that wait for the committer; more callers than this wait in front of the queue.
@@ -63,6 +65,13 @@ impl Committer {
     }
 
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
+        let began = Instant::now();
+        let outcome = self.settle(ops).await;
+        metrics::COMMIT_SECONDS.since(began);
+        outcome.inspect_err(metrics::refused)
+    }
+
+    async fn settle(&self, ops: Vec<Op>) -> Result<Revision, Error> {
         let bytes = stage::precheck(&ops, self.value_bytes_max)?;
         let kib = u32::try_from(bytes / 1024 + 1).map_or(PENDING_KIB_MAX, |kib| kib.min(PENDING_KIB_MAX));
         let permit = self.pending.clone().acquire_many_owned(kib).await.map_err(|_| closed())?;
@@ -175,6 +184,7 @@ impl Pipeline {
                 }
                 return;
             }
+            metrics::GROUP_COMMITS.observe(group.commits.len() as u64);
             self.board.publish(group.state, &group.commits, now);
         }
         for (reply, answer) in group.waiting {
@@ -196,6 +206,7 @@ impl Pipeline {
     }
 
     fn failed(&mut self, failure: Failure) -> Error {
+        metrics::FAILURES.inc();
         match failure {
             Failure::Refused(why) => {
                 tracing::warn!(error = %why, "the store could not write");

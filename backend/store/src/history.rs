@@ -47,6 +47,11 @@ impl History {
         self.floor
     }
 
+    /// How many events there are, and what they alone keep alive.
+    pub fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes)
+    }
+
     /// Adds the events of one commit. Later commits have higher revisions.
     pub fn push(&mut self, events: &[Event], at: u64) {
         for event in events {

@@ -9,6 +9,7 @@ pub mod faulty;
 pub mod history;
 pub mod key;
 pub mod memory;
+pub mod metrics;
 pub mod redb;
 mod stage;
 mod state;

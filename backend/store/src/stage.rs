@@ -88,13 +88,13 @@ pub(crate) fn put(state: &mut State, key: Arc<str>, revision: Revision, value: B
     let key = previous.as_ref().map_or(key, |record| record.key.clone());
     let created = previous.as_ref().map_or(revision, |record| record.created);
     let record = Arc::new(Record { key: key.clone(), revision, created, value, view: OnceLock::new() });
-    state.records.insert(key.clone(), record.clone());
+    state.insert(record.clone());
     Event { revision, key, current: Some(record), previous }
 }
 
 /// Removes a key; `None` when it is absent.
 pub(crate) fn remove(state: &mut State, key: Arc<str>, revision: Revision) -> Option<Event> {
-    let (key, previous) = state.records.remove_with_key(&*key)?;
+    let (key, previous) = state.remove(&key)?;
     Some(Event { revision, key, current: None, previous: Some(previous) })
 }
 

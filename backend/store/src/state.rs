@@ -14,9 +14,32 @@ pub(crate) type Records = OrdMap<Arc<str>, Arc<Record>>;
 pub(crate) struct State {
     pub revision: Revision,
     pub records: Records,
+    /// What the records take, see [`weight`].
+    pub bytes: usize,
+}
+
+/// What a record costs beside its key and value: its place in the map, its counters.
+const RECORD_OVERHEAD: usize = 256;
+
+pub(crate) fn weight(record: &Record) -> usize {
+    RECORD_OVERHEAD + record.key.len() + record.value.len()
 }
 
 impl State {
+    /// Puts a record in its place and returns the one that was there.
+    pub fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
+        self.bytes += weight(&record);
+        let previous = self.records.insert(record.key.clone(), record);
+        self.bytes -= previous.as_deref().map_or(0, weight);
+        previous
+    }
+
+    pub fn remove(&mut self, key: &str) -> Option<(Arc<str>, Arc<Record>)> {
+        let (key, record) = self.records.remove_with_key(key)?;
+        self.bytes -= weight(&record);
+        Some((key, record))
+    }
+
     /// The page that `range` asks for; an older revision is rebuilt by undoing what history tells.
     pub fn page(&self, range: &Range, history: impl FnOnce() -> Result<Undo, Error>) -> Result<Snapshot, Error> {
         match range.at {

@@ -112,10 +112,7 @@ fn documents(call: &Call, route: Route) -> Result<Response, Status> {
             let old = legacy::docs::version(call.header(&USER_AGENT).unwrap_or_default());
             Ok(respond::json_value(StatusCode::OK, &old.unwrap_or_else(health::version)))
         }
-        Route::Metrics => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            Ok(respond::with_type(StatusCode::OK, kind, call.app.metrics.render()))
-        }
+        Route::Metrics => Ok(respond::with_type(StatusCode::OK, meter::Page::CONTENT_TYPE, crate::metrics::render(&call.app))),
         Route::Backup => backup::serve(call),
         Route::OpenApiV3(path) => openapi::v3(call, path.as_deref()),
         Route::OpenApiV2 => openapi::v2(call),

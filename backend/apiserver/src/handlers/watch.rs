@@ -2,6 +2,7 @@
 use super::table::Tables;
 use super::{Call, objects};
 use crate::app::App;
+use crate::metrics;
 use crate::negotiate::{self, Form};
 use crate::query::Query;
 use crate::respond::{self, Response};
@@ -47,22 +48,6 @@ struct Stream {
     over: bool,
 }
 
-/// Counts an open watch for as long as it lives.
-struct Counted(Arc<App>);
-
-impl Counted {
-    fn new(app: Arc<App>) -> Counted {
-        app.metrics.watches.inc();
-        Counted(app)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.metrics.watches.dec();
-    }
-}
-
 /// Begins a watch of a collection, or of one object by its path.
 pub async fn serve(mut call: Call, target: Resource, query: &Query) -> Result<Response, Status> {
     let form = negotiate::choose(call.accept(), negotiate::OBJECTS)?;
@@ -92,7 +77,7 @@ pub async fn serve(mut call: Call, target: Resource, query: &Query) -> Result<Re
         deadline: Instant::now() + lasts,
         over: false,
     };
-    let counted = Counted::new(call.app.clone());
+    let counted = metrics::WATCHES.hold();
     if call.parts.headers.contains_key(UPGRADE) {
         let upgrade = WebSocketUpgrade::from_request_parts(&mut call.parts, &())
             .await
@@ -130,6 +115,7 @@ impl Stream {
                 self.write(item, &mut out);
             }
         }
+        metrics::WATCH_BYTES.add(out.len() as u64);
         Some(out.freeze())
     }
 
@@ -139,7 +125,10 @@ impl Stream {
             Ok(item) => {
                 let event_type = type_name(item.event_type);
                 match self.document(&item) {
-                    Ok(document) => line(event_type, &document, out),
+                    Ok(document) => {
+                        self.app.metrics.events(self.kind).inc();
+                        line(event_type, &document, out);
+                    }
                     Err(status) => self.fail(&status, out),
                 }
             }

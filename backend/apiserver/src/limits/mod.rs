@@ -118,6 +118,14 @@ impl Limits {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Seats taken and requests that wait, of one lane.
+    pub fn load(&self, lane: Lane) -> (u32, usize) {
+        match lane {
+            Lane::Reserved => self.reserved.load(),
+            Lane::Crowd => self.crowd.load(),
+        }
+    }
+
     /// Waits until the caller's share allows another request.
     pub async fn share(&self, who: Who) -> Result<(), Status> {
         let now = self.now();

@@ -31,6 +31,11 @@ impl Turns {
         Turns(Arc::new(Mutex::new(FairQueue::new(limits))))
     }
 
+    /// Seats taken, and how many wait.
+    pub fn load(&self) -> (u32, usize) {
+        self.0.lock().load()
+    }
+
     /// The request's turn, or `None` when too many wait already or it waited too long.
     pub async fn take(&self, flow: Flow, width: u32) -> Option<Turn> {
         let (wake, woken) = oneshot::channel();

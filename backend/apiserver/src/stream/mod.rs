@@ -72,13 +72,13 @@ impl Wanted {
 struct Streams {
     pods: std::sync::Arc<dyn crate::streams::PodStreams>,
     stop: tokio_util::sync::CancellationToken,
-    /// What this stream counts for among the upgraded connections.
-    room: Part,
+    /// What this stream counts for among the upgraded connections, and in `/metrics`.
+    room: (Part, meter::Holding),
 }
 
 impl Streams {
     fn of(call: &Call) -> Result<Streams, Status> {
-        let room = call.app.limits.upgrade(&call.caller.0, &call.peer)?;
+        let room = (call.app.limits.upgrade(&call.caller.0, &call.peer)?, crate::metrics::STREAMS.hold());
         Ok(Streams { pods: call.app.streams.clone(), stop: call.app.stop.clone(), room })
     }
 }

@@ -115,7 +115,14 @@ impl Cluster {
             public_url: String::new(),
         };
         let readiness = Arc::new(|| vec![Check { name: "node".into(), result: Ok(()) }]);
-        let parts = Parts { registry: registry.clone(), streams: Arc::new(FakePods), readiness, console: None, backup: None };
+        let parts = Parts {
+            registry: registry.clone(),
+            streams: Arc::new(FakePods),
+            readiness,
+            console: None,
+            backup: None,
+            more_metrics: Arc::new(|_| {}),
+        };
         let handle = Server::bind(config, parts).await.unwrap();
         let admin = handle.authority.client("admin", "system:admin", &[]).unwrap();
         let ca = reqwest::Certificate::from_pem(handle.authority.ca_pem().as_bytes()).unwrap();

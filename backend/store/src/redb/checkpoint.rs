@@ -96,8 +96,8 @@ fn read(database: &Database, loaded: &mut Loaded) -> Result<(), redb::Error> {
         let (key, value) = entry?;
         let (revision, created, value) = value.value();
         let key: Arc<str> = key.value().into();
-        let record = Record { key: key.clone(), revision, created, value: Bytes::copy_from_slice(value), view: OnceLock::new() };
-        loaded.state.records.insert(key, Arc::new(record));
+        let record = Record { key, revision, created, value: Bytes::copy_from_slice(value), view: OnceLock::new() };
+        loaded.state.insert(Arc::new(record));
     }
     loaded.state.revision = txn.open_table(META)?.get("revision")?.map_or(0, |revision| revision.value());
     loaded.checkpoint = loaded.state.revision;

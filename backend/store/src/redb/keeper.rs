@@ -2,9 +2,11 @@
 use super::checkpoint;
 use super::files::Files;
 use super::log::Sealed;
+use crate::metrics;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
 
 /// Bytes of segments that one step moves; what a step holds in memory.
 const STEP_BYTES: usize = 16 << 20;
@@ -13,6 +15,7 @@ const STEP_BYTES: usize = 16 << 20;
 pub(crate) fn run(files: &Arc<dyn Files>, found: Vec<Sealed>, sealed: &Receiver<Sealed>, log_bytes_max: usize) {
     let mut segments = VecDeque::from(found);
     loop {
+        metrics::SEGMENTS.set(segments.len());
         match sealed.try_recv() {
             Ok(next) => segments.push_back(next),
             // Closing: what is not moved now is read at the next start.
@@ -48,7 +51,9 @@ fn shorten(files: &dyn Files, segments: &mut VecDeque<Sealed>, log_bytes_max: us
         bytes += segment.bytes;
         old.push(segment.name);
     }
+    let began = Instant::now();
     checkpoint::absorb(files, &old)?;
+    metrics::CHECKPOINT_SECONDS.since(began);
     for name in old {
         files.remove(&name).map_err(|error| error.to_string())?;
     }

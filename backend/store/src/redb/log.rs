@@ -4,12 +4,14 @@ use super::group::{self, Body, FORMAT, HEADER_BYTES, Header, Tail};
 use super::{Loaded, OpenError};
 use crate::Revision;
 use crate::committer::{Failure, Journal};
+use crate::metrics;
 use crate::stage::{self, Staged};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
 /// A segment this long is sealed and the next one begun.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
@@ -95,7 +97,10 @@ impl Log {
         self.active.make_room(length).map_err(|error| Failure::Refused(format!("the log cannot grow: {error}")))?;
         let broken = |error: io::Error| Failure::Broken(format!("the log cannot be written: {error}"));
         self.active.file.write_at(self.active.end as u64, &self.buffer).map_err(broken)?;
+        let began = Instant::now();
         self.active.file.sync().map_err(broken)?;
+        metrics::SYNC_SECONDS.since(began);
+        metrics::LOG_BYTES.add(length as u64);
         self.active.end += length;
         Ok(())
     }
