@@ -111,6 +111,24 @@ const MOVED: &[(&str, &[&str])] = &[
     ("apiserver_resource_size_estimate_bytes", &["resource=\"pods\""]),
     ("openshift_watchers", &["resource=\"pods\""]),
     ("openshift_watch_events_total", &[]),
+    ("workqueue_adds_total", &["name=\"replication\""]),
+    ("workqueue_queue_duration_seconds_count", &["name=\"replication\""]),
+    ("workqueue_work_duration_seconds_count", &["name=\"replication\""]),
+    ("controller_runtime_reconcile_total", &["controller=\"replication\"", "result=\"success\""]),
+    ("scheduler_schedule_attempts_total", &["result=\"scheduled\""]),
+    ("scheduler_schedule_attempts_total", &["result=\"unschedulable\""]),
+    ("scheduler_scheduling_algorithm_duration_seconds_count", &[]),
+    ("scheduler_scheduling_attempt_duration_seconds_count", &[]),
+    ("scheduler_pending_pods", &["queue=\"unschedulable\""]),
+    ("kubelet_pod_start_duration_seconds_count", &[]),
+    ("kubelet_pod_start_sli_duration_seconds_count", &[]),
+    ("kubelet_running_pods", &[]),
+    ("kubelet_running_containers", &[]),
+    ("kubelet_started_containers_total", &[]),
+    ("kubelet_runtime_operations_total", &["run_container"]),
+    ("kubelet_runtime_operations_duration_seconds_count", &["list_containers"]),
+    ("kubelet_runtime_operations_total", &["exec"]),
+    ("prober_probe_total", &["Readiness", "successful"]),
     ("process_cpu_seconds_total", &[]),
     ("process_resident_memory_bytes", &[]),
     ("process_open_fds", &[]),
@@ -135,11 +153,20 @@ async fn every_station_of_the_flow_has_its_numbers() {
     for name in ["a", "b"] {
         admin.create(PODS, &pod(name)).await;
     }
+    let mut probed = pod("probed");
+    probed["spec"]["containers"][0]["readinessProbe"] = json!({"exec": {"command": ["true"]}, "periodSeconds": 1});
+    admin.create(PODS, &probed).await;
+    let mut nowhere = pod("nowhere");
+    nowhere["spec"]["nodeSelector"] = json!({"no": "such"});
+    admin.create(PODS, &nowhere).await;
+    let controller = json!({"metadata": {"name": "rc"}, "spec": {"replicas": 1, "selector": {"app": "rc"},
+        "template": {"metadata": {"labels": {"app": "rc"}}, "spec": pod("")["spec"]}}});
+    admin.create("/api/v1/namespaces/team/replicationcontrollers", &controller).await;
     assert_eq!(admin.post(PODS, &json!({"metadata": {"name": "No"}, "spec": {}})).await.0, 422);
     assert_eq!(admin.get(&format!("{PODS}/none")).await.0, 404);
     eventually("the pods running", async || {
         let items = admin.get(PODS).await.1["items"].clone();
-        items.as_array()?.iter().all(|p| p["status"]["phase"] == "Running").then_some(())
+        items.as_array()?.iter().all(|p| p["metadata"]["name"] == "nowhere" || p["status"]["phase"] == "Running").then_some(())
     })
     .await;
     assert_eq!(admin.status(Method::DELETE, &format!("{PODS}/b?gracePeriodSeconds=0"), "", "").await, 200);

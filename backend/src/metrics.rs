@@ -8,6 +8,8 @@ const PAGE_BYTES: u64 = 4096;
 /// Every part's families but the API server's own.
 pub(crate) fn write(page: &mut Page) {
     store::metrics::write(page);
+    control::metrics::write(page);
+    node::metrics::write(page);
     process(page);
     let mut family = page.family("openshift_build_info", Kind::Gauge, "The program that answers; always 1");
     family.value(

@@ -1,5 +1,6 @@
 //! Gives every namespace its default service account and the cluster's CA certificate.
 use crate::cache::{Cache, Key};
+use crate::metrics::Controller;
 use crate::queue::Queue;
 use crate::{Context, runner};
 use registry::options::WriteOptions;
@@ -12,7 +13,7 @@ pub(crate) fn start(context: &Context) {
     let namespaces: Cache<bool> = Cache::start(&context.registry, &NAMESPACE, |o| o.index().meta.is_deleting(), &context.stop);
     let accounts: Cache<()> = Cache::start(&context.registry, &SERVICE_ACCOUNT, |_| (), &context.stop);
     let maps: Cache<()> = Cache::start(&context.registry, &CONFIG_MAP, |_| (), &context.stop);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::of(Controller::ServiceAccount));
     let q = queue.clone();
     namespaces.on_change(move |change| {
         if change.new.as_deref() == Some(&false) {
@@ -28,7 +29,7 @@ pub(crate) fn start(context: &Context) {
             }
         });
     }
-    runner::run(context, "service-account", queue, run);
+    runner::run(context, queue, run);
 }
 
 async fn run(context: Context, key: Key) -> Result<(), Status> {

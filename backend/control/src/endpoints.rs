@@ -1,6 +1,7 @@
 //! Feeds the endpoints controller: every change of a pod or service is in the Endpoints within milliseconds.
 use crate::apply;
 use crate::cache::{Cache, Change, Key};
+use crate::metrics::Controller;
 use crate::queue::Queue;
 use crate::{Context, runner};
 use logic::controllers::endpoints::{Observed, reconcile};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 pub(crate) fn start(context: &Context) {
     let services: Cache<Service> = Cache::start(&context.registry, &SERVICE, |o| o.view(), &context.stop);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::of(Controller::Endpoints));
     let (q, s) = (queue.clone(), services.clone());
     context.pods.on_change(move |change| concerned(change, &s).into_iter().for_each(|key| q.add(key)));
     let q = queue.clone();
@@ -24,7 +25,7 @@ pub(crate) fn start(context: &Context) {
     for left in context.registry.all(&ENDPOINTS, None).1 {
         queue.add((left.namespace().to_string(), left.name().to_string()));
     }
-    runner::run(context, "endpoints", queue, move |context, key| run(context, services.clone(), key));
+    runner::run(context, queue, move |context, key| run(context, services.clone(), key));
 }
 
 /// Services whose selector matches the pod, as it was or as it is.

@@ -1,5 +1,6 @@
 //! Follows owner references over all kinds: dependents of what is gone go too.
 use crate::cache::{Cache, Change, Key};
+use crate::metrics::Controller;
 use crate::queue::Queue;
 use crate::{Context, apply, runner};
 use logic::controllers::garbage::{FOREGROUND, Item, ORPHAN, OwnerState, dependent, owner};
@@ -22,13 +23,13 @@ struct Graph {
 
 pub(crate) fn start(context: &Context) {
     let graph = Arc::new(Graph::default());
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::of(Controller::Garbage));
     for (i, kind) in KINDS.iter().copied().enumerate().filter(|(_, k)| k.storage == Storage::Stored && k.plural != "events") {
         let cache: Cache<Item> = Cache::start(&context.registry, kind, item, &context.stop);
         let (graph, queue) = (graph.clone(), queue.clone());
         cache.on_change(move |change| note(&graph, &queue, i, change));
     }
-    runner::run(context, "garbage", queue, move |context, key| run(context, graph.clone(), key));
+    runner::run(context, queue, move |context, key| run(context, graph.clone(), key));
 }
 
 fn item(object: &Object) -> Item {
@@ -140,7 +141,7 @@ mod tests {
         };
         let key = ("n".to_string(), "p".to_string());
         for new in [pod(&[]), None] {
-            let (graph, queue) = (Graph::default(), Queue::default());
+            let (graph, queue) = (Graph::default(), Queue::of(Controller::Garbage));
             note(&graph, &queue, at(&POD), &Change { key: key.clone(), old: pod(std::slice::from_ref(&owner)), new });
             let wanted = queue_key(at(&REPLICATION_CONTROLLER), &("n".into(), "r".into()));
             let found = tokio::time::timeout(std::time::Duration::from_secs(5), queue.next()).await;

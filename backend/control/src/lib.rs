@@ -6,6 +6,7 @@ mod cache;
 mod endpoints;
 mod events;
 mod garbage;
+pub mod metrics;
 mod namespaces;
 mod nodes;
 mod queue;

@@ -1,5 +1,6 @@
 //! Empties namespaces that are being deleted.
 use crate::cache::{Cache, Key};
+use crate::metrics::Controller;
 use crate::queue::Queue;
 use crate::{Context, apply, runner};
 use logic::controllers::namespace::{Content, reconcile};
@@ -13,7 +14,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 pub(crate) fn start(context: &Context) {
     let namespaces: Cache<bool> = Cache::start(&context.registry, &NAMESPACE, |o| o.index().meta.is_deleting(), &context.stop);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::of(Controller::Namespace));
     let q = queue.clone();
     namespaces.on_change(move |change| {
         if change.new.as_deref() == Some(&true) {
@@ -21,7 +22,7 @@ pub(crate) fn start(context: &Context) {
         }
     });
     let again = queue.clone();
-    runner::run(context, "namespace", queue, move |context, key| run(context, again.clone(), key));
+    runner::run(context, queue, move |context, key| run(context, again.clone(), key));
 }
 
 async fn run(context: Context, queue: Arc<Queue>, key: Key) -> Result<(), Status> {

@@ -1,5 +1,6 @@
 //! Keys that are due: one entry each, the earliest time wins, failures wait longer each time.
 use crate::cache::Key;
+use crate::metrics::Controller;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -18,15 +19,25 @@ struct State {
     failures: HashMap<Key, u32>,
 }
 
-#[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Notify,
+    pub(crate) controller: Controller,
 }
 
 impl Queue {
+    pub(crate) fn of(controller: Controller) -> Queue {
+        Queue { state: Mutex::default(), changed: Notify::new(), controller }
+    }
+
     pub(crate) fn add(&self, key: Key) {
         self.add_after(key, Duration::ZERO);
+    }
+
+    /// How many keys are due at this moment.
+    pub(crate) fn depth(&self) -> usize {
+        let (state, now) = (self.state.lock(), Instant::now());
+        state.by_time.iter().take_while(|(at, _)| *at <= now).count()
     }
 
     pub(crate) fn add_after(&self, key: Key, delay: Duration) {
@@ -40,6 +51,7 @@ impl Queue {
             None => {}
         }
         state.due.insert(key.clone(), at);
+        self.controller.numbers().adds.inc();
         if !state.active.contains(&key) {
             state.by_time.insert((at, key));
             drop(state);
@@ -58,6 +70,7 @@ impl Queue {
                         state.by_time.remove(&(at, key.clone()));
                         state.due.remove(&key);
                         state.active.insert(key.clone());
+                        self.controller.numbers().waited.took(at.elapsed());
                         return key;
                     }
                     Some((at, _)) => Some(at),
@@ -85,6 +98,7 @@ impl Queue {
 
     /// Work on the key failed: again later, each time later.
     pub(crate) fn failed(&self, key: &Key) {
+        self.controller.numbers().retries.inc();
         let delay = {
             let mut state = self.state.lock();
             let count = state.failures.entry(key.clone()).or_default();
@@ -116,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_entry_per_key_and_the_earliest_time_wins() {
-        let q = Queue::default();
+        let q = Queue::of(Controller::Quota);
         q.add_after(key("a"), Duration::from_secs(3600));
         q.add_after(key("b"), Duration::from_millis(50));
         q.add(key("a"));
@@ -130,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_is_never_worked_on_twice_at_once_and_comes_again_if_it_changed_meanwhile() {
-        let q = Queue::default();
+        let q = Queue::of(Controller::Quota);
         q.add(key("a"));
         assert_eq!(q.next().await, key("a"));
         q.add(key("a"));
@@ -141,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_changed_while_work_on_it_failed_comes_at_once_to_one_who_waits() {
-        let q = std::sync::Arc::new(Queue::default());
+        let q = std::sync::Arc::new(Queue::of(Controller::Quota));
         q.add(key("a"));
         assert_eq!(q.next().await, key("a"));
         q.add(key("a"));
@@ -160,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn failures_wait_longer_each_time() {
-        let q = Queue::default();
+        let q = Queue::of(Controller::Quota);
         q.add(key("a"));
         let mut waits = Vec::new();
         for _ in 0..3 {

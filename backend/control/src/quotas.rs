@@ -1,5 +1,6 @@
 //! Keeps the reported usage of quotas true when something changed outside of admission (a pod that finished).
 use crate::cache::{Cache, Key};
+use crate::metrics::Controller;
 use crate::queue::Queue;
 use crate::{Context, runner};
 use shared::kinds::RESOURCE_QUOTA;
@@ -11,7 +12,7 @@ const RECOUNT_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn start(context: &Context) {
     let quotas: Cache<()> = Cache::start(&context.registry, &RESOURCE_QUOTA, |_| (), &context.stop);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::of(Controller::Quota));
     let q = queue.clone();
     quotas.on_change(move |change| q.add(change.key.clone()));
     let (q, registry) = (queue.clone(), context.registry.clone());
@@ -24,7 +25,7 @@ pub(crate) fn start(context: &Context) {
         }
     });
     let again = queue.clone();
-    runner::run(context, "quota", queue, move |context, key: Key| {
+    runner::run(context, queue, move |context, key: Key| {
         let again = again.clone();
         async move {
             context.registry.recount_quota(&key.0, &key.1).await?;

@@ -1,6 +1,7 @@
 //! Feeds the replication controller: which controllers a changed pod concerns, and what they observe.
 use crate::apply;
 use crate::cache::{Cache, Change, Key};
+use crate::metrics::Controller;
 use crate::queue::Queue;
 use crate::{Context, runner};
 use logic::controllers::Write;
@@ -14,12 +15,12 @@ use std::sync::Arc;
 
 pub(crate) fn start(context: &Context) {
     let controllers: Cache<ReplicationController> = Cache::start(&context.registry, &REPLICATION_CONTROLLER, |o| o.view(), &context.stop);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::of(Controller::Replication));
     let (q, c) = (queue.clone(), controllers.clone());
     context.pods.on_change(move |change| concerned(change, &c).into_iter().for_each(|key| q.add(key)));
     let q = queue.clone();
     controllers.on_change(move |change| q.add(change.key.clone()));
-    runner::run(context, "replication", queue, move |context, key| run(context, controllers.clone(), key));
+    runner::run(context, queue, move |context, key| run(context, controllers.clone(), key));
 }
 
 /// Controllers that own the pod, or would.

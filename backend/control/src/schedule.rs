@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::cache::Key;
 use crate::events::{Recorder, now_text};
+use crate::metrics;
 use logic::facts::{NodeFacts, PodFacts};
 use logic::scheduler::cluster::Cluster;
 use logic::scheduler::{Decision, schedule};
@@ -12,7 +13,7 @@ use shared::kinds::POD;
 use shared::meta::ObjectReference;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
 /// Bindings under way at once.
@@ -92,9 +93,12 @@ impl Scheduler {
             }
             while let Some(key) = self.waiting.pop_front() {
                 if let Some(pod) = self.pending.remove(&key) {
+                    metrics::PENDING.set(self.pending.len() + 1);
                     self.place(key, pod).await;
                 }
             }
+            metrics::PENDING.set(self.pending.len());
+            metrics::UNFIT.set(self.unfit.len());
         }
     }
 
@@ -173,15 +177,19 @@ impl Scheduler {
 
     async fn place(&mut self, key: Key, pod: Arc<PodFacts>) {
         self.rotation = self.rotation.wrapping_add(1);
-        match schedule(&pod, &self.cluster, self.rotation) {
+        let began = Instant::now();
+        let decision = schedule(&pod, &self.cluster, self.rotation);
+        metrics::CHOOSING.since(began);
+        match decision {
             Decision::Bind { node } => {
                 let mut assumed = PodFacts::clone(&pod);
                 assumed.node.clone_from(&node);
                 self.cluster.set_pod(&Arc::new(assumed));
                 self.assumed.insert(key, node.clone());
-                self.bind(pod, node).await;
+                self.bind(pod, node, began).await;
             }
             Decision::Unschedulable { message } => {
+                metrics::UNSCHEDULABLE.inc();
                 self.unfit.insert(key, pod.clone());
                 if pod.scheduling.unschedulable != message {
                     self.say_unschedulable(pod, message);
@@ -190,19 +198,22 @@ impl Scheduler {
         }
     }
 
-    async fn bind(&self, pod: Arc<PodFacts>, node: String) {
+    async fn bind(&self, pod: Arc<PodFacts>, node: String, began: Instant) {
         let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (context, signals, events) = (self.context.clone(), self.signals.clone(), self.events.clone());
         tokio::spawn(async move {
             let outcome = context.registry.bind(&context.caller, &pod.namespace, &pod.name, &node).await;
+            metrics::PLACING.since(began);
             drop(permit);
             match outcome {
                 Ok(()) => {
+                    metrics::SCHEDULED.inc();
                     let text = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
                     events.record(about(&pod), false, "Scheduled", text).await;
                 }
                 Err(status) => {
                     tracing::debug!(namespace = pod.namespace, pod = pod.name, error = %status, "binding refused");
+                    metrics::REFUSED.inc();
                     let _ = signals.send(Signal::Refused(pod));
                 }
             }

@@ -1,14 +1,17 @@
 //! The node agent: which pods belong here, one worker for each, and what the API server asks of them.
 use crate::api::NodeApi;
 use crate::events::Events;
+use crate::metrics;
 use crate::names;
 use crate::proxy::ServiceProxy;
+use crate::runtime::counted::Counted;
 use crate::runtime::{ContainerInfo, LogOptions, Output, Process, Runtime, RuntimeError, RuntimeEvent};
 use crate::worker::{self, Signal};
 use crate::{feed, heartbeat, volumes};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use logic::pod::Instance;
+use logic::pod::plan::INFRA;
 use parking_lot::{Mutex, RwLock};
 use shared::kinds::POD;
 use shared::objects::pod::Pod;
@@ -40,10 +43,30 @@ pub struct AgentConfig {
 }
 
 /// A pod's containers, newest first, as the API server needs them.
-#[derive(Clone, Default)]
 struct Known {
     containers: Vec<(String, String, bool)>,
     ip: String,
+}
+
+impl Known {
+    fn new(containers: Vec<(String, String, bool)>, ip: &str) -> Known {
+        let known = Known { containers, ip: ip.into() };
+        known.count(1);
+        known
+    }
+
+    /// What runs, for `/metrics`: added when it becomes known, taken away when it is known no more.
+    fn count(&self, sign: i64) {
+        let running = |infra: bool| self.containers.iter().filter(|(name, _, running)| *running && (name == INFRA) == infra).count();
+        metrics::RUNNING_PODS.add(sign * i64::from(running(true) > 0));
+        metrics::RUNNING_CONTAINERS.add(sign * i64::try_from(running(false)).unwrap_or(0));
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.count(-1);
+    }
 }
 
 /// What all parts of the agent share.
@@ -65,7 +88,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn index(&self, uid: &str, instances: &[Instance], ip: &str) {
         let containers = instances.iter().map(|i| (i.container.clone(), i.id.clone(), i.running)).collect();
-        self.known.write().insert(uid.into(), Known { containers, ip: ip.into() });
+        self.known.write().insert(uid.into(), Known::new(containers, ip));
     }
 
     pub(crate) fn forget(&self, uid: &str) {
@@ -88,6 +111,7 @@ impl Agent {
         runtime: Arc<dyn Runtime>,
         proxy: Option<Arc<dyn ServiceProxy>>,
     ) -> Agent {
+        let runtime: Arc<dyn Runtime> = Arc::new(Counted(runtime));
         let engine = runtime.info().await;
         // The engine may come later; the machine is this one all the same.
         let capacity = engine.as_ref().map_or_else(|_| machine(), |e| (e.cpu_count * 1000, e.memory_bytes));

@@ -1,6 +1,7 @@
 //! Follows collections of the API: services for the environment, services and endpoints for the proxy.
 use crate::agent::Node;
 use crate::api::NodeApi;
+use crate::metrics;
 use crate::proxy::ServiceProxy;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use shared::objects::service::Service;
 use shared::watch::EventType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +116,13 @@ async fn serve(proxy: Arc<dyn ServiceProxy>, mut services: Followed<Service>, mu
     loop {
         let (s, e) = (services.borrow_and_update().clone(), endpoints.borrow_and_update().clone());
         let rules = logic::proxy::rules::compute(s.values(), e.values());
-        if let Err(error) = proxy.apply(&rules).await {
+        let began = Instant::now();
+        let outcome = proxy.apply(&rules).await;
+        metrics::RULES_SYNC.since(began);
+        metrics::SERVICE_PORTS.set(rules.ports.len());
+        metrics::BACKENDS.set(rules.ports.values().map(|rule| rule.backends.len()).sum());
+        if let Err(error) = outcome {
+            metrics::RULES_FAILED.inc();
             tracing::warn!(%error, "service rules not applied; trying again");
             tokio::time::sleep(AGAIN).await;
             continue;

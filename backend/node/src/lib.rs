@@ -7,6 +7,7 @@ mod events;
 mod feed;
 mod heartbeat;
 mod host;
+pub mod metrics;
 mod names;
 mod probes;
 pub mod proxy;

@@ -6,6 +6,7 @@ mod ending;
 mod watching;
 
 use crate::agent::Node;
+use crate::metrics;
 use crate::names;
 use crate::runtime::{ContainerInfo, ContainerState, RuntimeError};
 use crate::spec::LABEL_ATTEMPT;
@@ -18,7 +19,7 @@ use shared::kinds::POD;
 use shared::objects::pod::Pod;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Signals that may wait for one pod; a full queue only loses repeated calls to look again.
@@ -67,6 +68,8 @@ pub(crate) struct Worker {
     /// When files in volumes were last compared with what they come from.
     refreshed_ms: i64,
     reported: Value,
+    /// When this agent first saw the pod.
+    seen: Instant,
     signals: mpsc::Receiver<Signal>,
     sender: mpsc::Sender<Signal>,
 }
@@ -89,6 +92,7 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
         // Tokens of adopted containers may have expired while nobody looked after them.
         refreshed_ms: 0,
         reported: Value::Null,
+        seen: Instant::now(),
         signals,
         sender: sender.clone(),
     };
@@ -372,6 +376,13 @@ impl Worker {
         self.retries.get(what).is_some_and(|(at, _)| (1..=RETRY_MAX_MS).contains(&(*at - now_ms())))
     }
 
+    fn count_start(&self) {
+        metrics::POD_START.since(self.seen);
+        let created = parse_ms(self.pod.metadata.creation_timestamp.as_ref());
+        let millis = u64::try_from(now_ms() - created).unwrap_or(0);
+        metrics::POD_START_SINCE_CREATED.took(Duration::from_millis(millis));
+    }
+
     /// Writes the status if it says something new.
     pub(super) async fn report(&mut self) {
         let probes = self.probes.lock().clone();
@@ -397,6 +408,9 @@ impl Worker {
         let patch = json!({"metadata": {"uid": meta.uid}, "status": status});
         match self.node.api.patch_status(&POD, Some(&meta.namespace), &meta.name, patch).await {
             Ok(object) => {
+                if self.pod.status.phase == "Pending" && status["phase"] == "Running" {
+                    self.count_start();
+                }
                 if let Ok(pod) = serde_json::from_value::<Pod>(object)
                     && pod.metadata.revision() >= self.pod.metadata.revision()
                 {

@@ -1,4 +1,5 @@
 //! The container engine behind the agent: mechanical verbs, no policy. Docker and a simulated one.
+pub(crate) mod counted;
 pub mod docker;
 pub mod simulated;
 

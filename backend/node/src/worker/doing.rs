@@ -1,6 +1,7 @@
 //! Carries out a plan: sandboxes, images, containers, probes.
 use super::Worker;
 use super::now_ms;
+use crate::metrics;
 use crate::probes::{self, Target};
 use crate::runtime::{ContainerInfo, ContainerSpec, LogOptions, Output, RuntimeError};
 use crate::spec::{self, Resolved};
@@ -58,7 +59,13 @@ impl Worker {
         }
         // All containers of the pod at once; each failure is its own.
         let outcomes = join_all(due.iter().map(|(name, attempt)| self.start_container(name, *attempt))).await;
-        for ((name, _), outcome) in due.into_iter().zip(outcomes) {
+        for ((name, attempt), outcome) in due.into_iter().zip(outcomes) {
+            match &outcome {
+                Ok(_) if attempt > 0 => metrics::RESTARTED.inc(),
+                Ok(_) => {}
+                Err(_) => metrics::START_ERRORS.inc(),
+            }
+            metrics::STARTED.add(u64::from(outcome.is_ok()));
             progress |= self.started(&name, outcome).await;
         }
         progress

@@ -1,5 +1,6 @@
 //! Watches over a running container with its probes and tells its worker what they find.
 use super::{Probes, Signal, Worker, now_ms};
+use crate::metrics::{self, Probe as Kind};
 use crate::probes::{self, Target};
 use logic::pod::{Instance, Probed};
 use shared::objects::pod::Probe;
@@ -72,7 +73,7 @@ async fn until_decided(target: &Target, probe: &Probe, name: &str, sender: &mpsc
     tokio::time::sleep(initial(probe)).await;
     let mut failures = 0;
     loop {
-        match probes::probe(target, probe).await {
+        match metrics::probed(Kind::Startup, probes::probe(target, probe).await) {
             Ok(()) => return true,
             Err(why) => {
                 failures += 1;
@@ -92,7 +93,7 @@ async fn until_failed(target: &Target, probe: &Probe, sender: &mpsc::Sender<Sign
     tokio::time::sleep(initial(probe)).await;
     let mut failures = 0;
     loop {
-        match probes::probe(target, probe).await {
+        match metrics::probed(Kind::Liveness, probes::probe(target, probe).await) {
             Ok(()) => failures = 0,
             Err(why) => {
                 failures += 1;
@@ -111,7 +112,7 @@ async fn readiness(target: &Target, probe: &Probe, probes: &Probes, sender: &mps
     let (mut good, mut bad) = (0, 0);
     loop {
         let began = now_ms();
-        match probes::probe(target, probe).await {
+        match metrics::probed(Kind::Readiness, probes::probe(target, probe).await) {
             Ok(()) => (good, bad) = (good + 1, 0),
             Err(why) => {
                 (good, bad) = (0, bad + 1);
