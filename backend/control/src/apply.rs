@@ -43,7 +43,7 @@ async fn one(context: &Context, write: Write, watched: &Kind) -> Result<Option<u
             let written = registry.create(caller, kind, ns.as_deref(), body, &options).await?;
             if let Some(creator) = creator {
                 let message = format!("Created {}: {}", kind.kind.to_ascii_lowercase(), written.object.name());
-                context.events.record(creator, false, "SuccessfulCreate", message).await;
+                context.events.say(creator, false, "SuccessfulCreate", message);
             }
             Ok((kind == watched).then(|| written.object.revision()))
         }
@@ -68,7 +68,7 @@ async fn one(context: &Context, write: Write, watched: &Kind) -> Result<Option<u
             Ok((kind == watched).then(|| registry.revision()))
         }
         Write::Event { about, warning, reason, message } => {
-            context.events.record(about, warning, reason, message).await;
+            context.events.say(about, warning, reason, message);
             Ok(None)
         }
     }

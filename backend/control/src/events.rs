@@ -1,6 +1,7 @@
-//! Tells people what happened: events, counted instead of repeated, and forgotten after a while.
+//! Tells people what happened: events, in the background, and forgotten after a while.
 use crate::Context;
-use parking_lot::Mutex;
+use futures::StreamExt;
+use logic::events::{Correlator, Entry, Happening};
 use registry::Registry;
 use registry::caller::Caller;
 use registry::options::{DeleteOptions, Patch, WriteOptions};
@@ -8,62 +9,85 @@ use serde_json::json;
 use shared::kinds::EVENT;
 use shared::meta::ObjectReference;
 use shared::objects::event::Event;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-/// Remembered events, so that the same one is counted; the oldest half is dropped when there are more.
-const REMEMBERED_MAX: usize = 4096;
+/// Happenings that wait to be told; more are not heard of.
+const WAITING_MAX: usize = 4096;
+/// Events written together: the store commits them as one group.
+const TOGETHER_MAX: usize = 64;
 /// How long an event is kept after it last happened. The era kept two hours.
 const TTL_SECONDS: i64 = 2 * 3600;
 const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 
-/// Writes the events of the control plane.
-pub(crate) struct Recorder {
-    registry: Registry,
-    caller: Caller,
-    /// What was said of whom → (name of the event, count).
-    remembered: Mutex<HashMap<(String, String, String), (String, i64)>>,
-}
+/// Where the control plane says what happened. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Recorder(mpsc::Sender<Happening>);
 
 impl Recorder {
-    pub(crate) fn new(registry: Registry, caller: Caller) -> Recorder {
-        Recorder { registry, caller, remembered: Mutex::default() }
+    /// Starts the task that writes the events, until `stop`.
+    pub(crate) fn start(registry: Registry, caller: Caller, stop: CancellationToken) -> Recorder {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = write_all(&registry, &caller, receiver) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Recorder(sender)
     }
 
-    /// Never fails the caller: an event that cannot be written is only logged.
-    pub(crate) async fn record(&self, about: ObjectReference, warning: bool, reason: &str, message: String) {
-        let key = (about.uid.clone(), reason.to_string(), message.clone());
-        let namespace = if about.namespace.is_empty() { "default".to_string() } else { about.namespace.clone() };
-        let known = {
-            let mut remembered = self.remembered.lock();
-            if remembered.len() > REMEMBERED_MAX {
-                remembered.clear();
-            }
-            remembered.get_mut(&key).map(|(name, count)| {
-                *count += 1;
-                (name.clone(), *count)
-            })
-        };
-        let now = now_text();
-        if let Some((name, count)) = known {
-            let patch = Patch::Merge(json!({"count": count, "lastTimestamp": now}));
-            let outcome = self.registry.patch(&self.caller, &EVENT, Some(&namespace), &name, "", patch, &WriteOptions::default()).await;
-            if outcome.is_ok() {
-                return;
+    /// Never waits and never fails: an event that cannot be written is only logged.
+    pub(crate) fn say(&self, about: ObjectReference, warning: bool, reason: &str, message: String) {
+        if self.0.try_send(Happening { about, warning, reason: reason.into(), message }).is_err() {
+            tracing::debug!(reason, "too many events wait; one is not written");
+        }
+    }
+}
+
+async fn write_all(registry: &Registry, caller: &Caller, mut receiver: mpsc::Receiver<Happening>) {
+    let mut correlator = Correlator::default();
+    let mut heard = Vec::with_capacity(TOGETHER_MAX);
+    while receiver.recv_many(&mut heard, TOGETHER_MAX).await > 0 {
+        let now = registry::clock::now().as_second();
+        let mut entries: BTreeMap<String, (Happening, Entry)> = BTreeMap::new();
+        for what in heard.drain(..) {
+            // Of what is counted together, only the newest count is written.
+            if let Some(entry) = correlator.hear(&what, now, registry::clock::number()) {
+                entries.insert(entry.key.clone(), (what, entry));
             }
         }
-        let component = source_of(&about.kind);
-        let name = format!("{}.{:016x}", about.name, registry::clock::number());
-        let body = json!({
-            "metadata": {"name": name, "namespace": namespace}, "involvedObject": about, "reason": reason, "message": message,
-            "type": if warning { "Warning" } else { "Normal" }, "source": {"component": component}, "reportingComponent": component,
-            "reportingInstance": "", "firstTimestamp": now, "lastTimestamp": now, "count": 1,
-        });
-        match self.registry.create(&self.caller, &EVENT, Some(&namespace), body, &WriteOptions::default()).await {
-            Ok(_) => {
-                self.remembered.lock().insert(key, (name, 1));
-            }
-            Err(status) => tracing::debug!(error = %status, reason, "event not written"),
+        let writes = entries.into_iter().map(|(key, (what, entry))| async move { (key, write(registry, caller, &what, &entry).await) });
+        let failed = futures::stream::iter(writes).buffered(TOGETHER_MAX).filter_map(async |(key, written)| (!written).then_some(key));
+        failed.collect::<Vec<_>>().await.iter().for_each(|key| correlator.forget(key));
+    }
+}
+
+/// Whether the event is stored now.
+async fn write(registry: &Registry, caller: &Caller, what: &Happening, entry: &Entry) -> bool {
+    let namespace = if what.about.namespace.is_empty() { "default" } else { &what.about.namespace };
+    let now = now_text();
+    if entry.count > 1 {
+        let patch = Patch::Merge(json!({"count": entry.count, "lastTimestamp": now, "message": entry.message}));
+        if registry.patch(caller, &EVENT, Some(namespace), &entry.name, "", patch, &WriteOptions::default()).await.is_ok() {
+            return true;
+        }
+    }
+    let component = source_of(&what.about.kind);
+    let first = jiff::Timestamp::from_second(entry.first).map_or_else(|_| now.clone(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let body = json!({
+        "metadata": {"name": entry.name, "namespace": namespace}, "involvedObject": what.about, "reason": what.reason, "message": entry.message,
+        "type": if what.warning { "Warning" } else { "Normal" }, "source": {"component": component}, "reportingComponent": component,
+        "reportingInstance": "", "firstTimestamp": first, "lastTimestamp": now, "count": entry.count,
+    });
+    match registry.create(caller, &EVENT, Some(namespace), body, &WriteOptions::default()).await {
+        Ok(_) => true,
+        Err(status) => {
+            tracing::debug!(error = %status, reason = what.reason, "event not written");
+            false
         }
     }
 }

@@ -9,6 +9,7 @@ mod garbage;
 pub mod metrics;
 mod namespaces;
 mod nodes;
+mod owned;
 mod queue;
 mod quotas;
 mod replication;
@@ -47,7 +48,7 @@ pub(crate) struct Context {
     pub(crate) caller: Caller,
     pub(crate) pods: Cache<PodFacts>,
     pub(crate) nodes: Cache<NodeFacts>,
-    pub(crate) events: Arc<Recorder>,
+    pub(crate) events: Recorder,
     pub(crate) config: Arc<Config>,
     pub(crate) stop: CancellationToken,
 }
@@ -64,7 +65,7 @@ impl Control {
         let caller = Caller::system("controller-manager");
         bootstrap::ensure(&registry, &caller, &config).await?;
         let context = Context {
-            events: Arc::new(Recorder::new(registry.clone(), caller.clone())),
+            events: Recorder::start(registry.clone(), caller.clone(), stop.clone()),
             pods: Cache::start(&registry, &POD, |o| PodFacts::of(&o.view::<Pod>()), &stop),
             nodes: Cache::start(&registry, &NODE, |o| NodeFacts::of(&o.view::<Node>()), &stop),
             config: Arc::new(config),

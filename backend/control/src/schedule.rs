@@ -2,7 +2,7 @@
 //! the bindings themselves are written concurrently.
 use crate::Context;
 use crate::cache::Key;
-use crate::events::{Recorder, now_text};
+use crate::events::now_text;
 use crate::metrics;
 use logic::facts::{NodeFacts, PodFacts};
 use logic::scheduler::cluster::Cluster;
@@ -41,7 +41,6 @@ struct Scheduler {
     rotation: usize,
     signals: mpsc::UnboundedSender<Signal>,
     permits: Arc<Semaphore>,
-    events: Arc<Recorder>,
 }
 
 pub(crate) fn start(context: &Context) {
@@ -62,7 +61,6 @@ pub(crate) fn start(context: &Context) {
         rotation: 0,
         signals,
         permits: Arc::new(Semaphore::new(BINDINGS_MAX)),
-        events: Arc::new(Recorder::new(context.registry.clone(), context.caller.clone())),
     };
     let stop = context.stop.clone();
     tokio::spawn(async move {
@@ -200,7 +198,7 @@ impl Scheduler {
 
     async fn bind(&self, pod: Arc<PodFacts>, node: String, began: Instant) {
         let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let (context, signals, events) = (self.context.clone(), self.signals.clone(), self.events.clone());
+        let (context, signals) = (self.context.clone(), self.signals.clone());
         tokio::spawn(async move {
             let outcome = context.registry.bind(&context.caller, &pod.namespace, &pod.name, &node).await;
             metrics::PLACING.since(began);
@@ -209,7 +207,7 @@ impl Scheduler {
                 Ok(()) => {
                     metrics::SCHEDULED.inc();
                     let text = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
-                    events.record(about(&pod), false, "Scheduled", text).await;
+                    context.events.say(about(&pod), false, "Scheduled", text);
                 }
                 Err(status) => {
                     tracing::debug!(namespace = pod.namespace, pod = pod.name, error = %status, "binding refused");
@@ -221,7 +219,7 @@ impl Scheduler {
     }
 
     fn say_unschedulable(&self, pod: Arc<PodFacts>, message: String) {
-        let (context, events) = (self.context.clone(), self.events.clone());
+        let context = self.context.clone();
         tokio::spawn(async move {
             let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastTransitionTime": now_text()});
             let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
@@ -229,7 +227,7 @@ impl Scheduler {
                 .registry
                 .patch(&context.caller, &POD, Some(&pod.namespace), &pod.name, "status", patch, &WriteOptions::default())
                 .await;
-            events.record(about(&pod), true, "FailedScheduling", message).await;
+            context.events.say(about(&pod), true, "FailedScheduling", message);
         });
     }
 }

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod authz;
 pub mod controllers;
+pub mod events;
 pub mod facts;
 pub mod fairness;
 pub mod host;
