@@ -89,6 +89,9 @@ pub struct Start {
     pub runtime: RuntimeKind,
     #[arg(long, env = "OPENSHIFT_PROXY_MODE", value_enum, default_value = "iptables")]
     pub proxy_mode: ProxyMode,
+    /// How much the objects of the cluster may take, in memory and on disk; what would be more is refused
+    #[arg(long, env = "OPENSHIFT_STORE_MAX", default_value = "2Gi", value_parser = parse_bytes)]
+    pub store_max: usize,
     /// Level or filter of the log, such as `info` or `info,node=debug`
     #[arg(long, env = "OPENSHIFT_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -168,6 +171,14 @@ pub fn parse(mut arguments: Vec<String>) -> Result<Command, clap::Error> {
     }
     Cli::try_parse_from(arguments).map(|cli| cli.command)
 }
+
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text.parse::<shared::quantity::Quantity>().ok().and_then(|q| usize::try_from(q.units()).ok());
+    bytes.filter(|b| *b >= STORE_MIN).ok_or_else(|| format!("{text:?} is no amount of bytes such as 512Mi or 2Gi, 1Mi at least"))
+}
+
+/// What a cluster begins with needs some of this.
+const STORE_MIN: usize = 1 << 20;
 
 fn parse_url(text: &str) -> Result<SocketAddr, String> {
     let address = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');

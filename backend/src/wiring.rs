@@ -28,8 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use store::Store;
-use store::history::Bounds;
-use store::redb::RedbStore;
+use store::redb::{Options, RedbStore};
 use tokio_util::sync::CancellationToken;
 
 /// Pods on one machine; the tests of what people run here end well before.
@@ -102,7 +101,8 @@ fn own_client(cluster: &Cluster) -> Option<Client> {
 pub async fn start(config: &Start) -> Result<Cluster, String> {
     let dir = data_dir(config.data_dir.as_ref());
     make_private(&dir)?;
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&dir.join("store"), Bounds::default()).map_err(|e| e.to_string())?);
+    let options = Options { bytes_max: config.store_max, ..Options::default() };
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&dir.join("store"), options).map_err(|e| e.to_string())?);
     let registry = Registry::new(store.clone(), registry::Config { portal_net: config.portal_net });
     let node_name = config.node_name();
     let streams = Arc::new(LocalStreams::default());

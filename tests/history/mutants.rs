@@ -137,6 +137,9 @@ impl Subject for Buggy {
 
 #[async_trait]
 impl Store for Buggy {
+    fn space(&self) -> store::Space {
+        self.memory().space()
+    }
     fn revision(&self) -> Revision {
         self.memory().revision()
     }

@@ -42,6 +42,9 @@ impl Disk {
 
 #[async_trait]
 impl Store for Disk {
+    fn space(&self) -> store::Space {
+        self.inner.space()
+    }
     fn revision(&self) -> Revision {
         self.inner.revision()
     }

@@ -27,9 +27,18 @@ impl Cluster {
 
     /// Starts on a data directory that `prepare` makes at the path it is given.
     pub async fn start_on(prepare: impl FnOnce(&Path)) -> Cluster {
+        Cluster::start_as(prepare, |_| {}).await
+    }
+
+    /// Starts with flags other than the usual ones.
+    pub async fn start_with(change: impl FnOnce(&mut Start)) -> Cluster {
+        Cluster::start_as(|_| {}, change).await
+    }
+
+    async fn start_as(prepare: impl FnOnce(&Path), change: impl FnOnce(&mut Start)) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         prepare(&dir.path().join("data"));
-        let config = Start {
+        let mut config = Start {
             listen: "127.0.0.1:0".parse().expect("an address"),
             console_listen: None,
             master: String::new(),
@@ -40,8 +49,10 @@ impl Cluster {
             runtime: RuntimeKind::Simulated,
             proxy_mode: ProxyMode::None,
             log_level: "warn".into(),
+            store_max: 2 << 30,
             log_format: LogFormat::Text,
         };
+        change(&mut config);
         let running = wiring::start(&config).await.expect("the cluster starts");
         Cluster { running: Some(running), config, dir }
     }

@@ -28,6 +28,7 @@ pub async fn serve_if_asked() {
         runtime: RuntimeKind::Simulated,
         proxy_mode: ProxyMode::None,
         log_level: "error".into(),
+        store_max: 2 << 30,
         log_format: backend::config::LogFormat::Text,
     };
     let cluster = backend::wiring::start(&config).await.expect("the cluster starts");

@@ -17,6 +17,7 @@ pub(crate) fn from_store(error: Error, kind: &Kind, name: &str) -> Status {
             let text = format!("Request entity too large: {} \"{name}\" has {bytes} bytes, at most {max} are kept", kind.qualified());
             Status::failure(413, shared::status::Reason::RequestEntityTooLarge, text)
         }
+        Error::Full { used, max } => full(used, max),
         Error::Invalid(why) => Status::internal(why),
         Error::Unavailable(why) => {
             tracing::error!(error = %why, "the store does not take writes");
@@ -24,6 +25,16 @@ pub(crate) fn from_store(error: Error, kind: &Kind, name: &str) -> Status {
         }
     }
 }
+
+/// Nothing more is kept; reads, deletions and reports of nodes go on.
+pub(crate) fn full(used: usize, max: usize) -> Status {
+    let text =
+        format!("database space exceeded: objects take {used} of {max} bytes; delete some, or start the server with a larger --store-max");
+    Status::failure(FULL, shared::status::Reason::InternalError, text)
+}
+
+/// Insufficient Storage: unlike after other failures of the server, nothing was stored.
+pub(crate) const FULL: u16 = 507;
 
 pub(crate) fn future(asked: u64, current: u64) -> Status {
     let cause = shared::status::Cause {

@@ -2,7 +2,7 @@
 use crate::caller::Caller;
 use crate::clock;
 use crate::encode::encode;
-use crate::error::from_store;
+use crate::error::{FULL, from_store, full};
 use crate::metrics::{self, Step};
 use crate::object::Object;
 use crate::options::{FieldValidation, Patch, WriteOptions};
@@ -148,7 +148,7 @@ impl Registry {
         match outcome {
             Ok(_) if !options.dry_run => old.iter().for_each(|old| self.0.addresses.release(old)),
             // Perhaps it was stored all the same: to keep an address too long harms less than to give it away twice.
-            Err(status) if status.code >= 500 => {}
+            Err(status) if status.code >= 500 && status.code != FULL => {}
             _ => self.0.addresses.give_back(taken),
         }
     }
@@ -175,6 +175,7 @@ impl Registry {
         if options.dry_run {
             return Ok(Written { object: unstored(kind, key, bytes), warnings: Vec::new() });
         }
+        self.has_room(bytes.len())?;
         ops.push(Op { key: key.clone(), expect: Expect::Absent, change: Change::Put { value: bytes, revision_at: Some(at) } });
         ops.extend(quota_ops);
         match self.0.store.commit(ops).await {
@@ -182,6 +183,12 @@ impl Registry {
             Err(store::Error::Conflict { key: at, .. }) if *at == *key => Err(Status::already_exists(kind, &name)),
             Err(error) => Err(from_store(error, kind, &name)),
         }
+    }
+
+    /// Whether objects may grow by this much. The last part of the store is kept for what must go on when it is full.
+    fn has_room(&self, bytes: usize) -> Result<(), Status> {
+        let space = self.0.store.space();
+        if space.used.saturating_add(bytes) <= space.max { Ok(()) } else { Err(full(space.used, space.max)) }
     }
 
     /// The object as this very commit left it.
@@ -373,13 +380,16 @@ impl Registry {
         if finished_deletion(kind, &value) {
             return self.remove_finished(kind, namespace, current, value, options).await;
         }
+        // Reports of status, what ends a deletion, and the cluster's own parts (endpoints, nodes) go on in a full store.
+        let deleting = value["metadata"].get("deletionTimestamp").is_some();
+        let vital = !subresource.is_empty() || deleting || caller.0.groups.iter().any(|g| g == crate::caller::GROUP_MASTERS);
         if *kind != SERVICE {
-            return self.commit_replacement(kind, namespace, current, &old, &value, options).await;
+            return self.commit_replacement(kind, namespace, current, &old, &value, vital, options).await;
         }
         let (registry, namespace, current, options) = (self.clone(), namespace.map(str::to_string), current.clone(), options.clone());
         to_the_end(async move {
             let reserved = registry.0.addresses.assign(&mut value).map_err(|e| Status::invalid(kind, &name, &e))?;
-            let outcome = registry.commit_replacement(kind, namespace.as_deref(), &current, &old, &value, &options).await;
+            let outcome = registry.commit_replacement(kind, namespace.as_deref(), &current, &old, &value, vital, &options).await;
             registry.settle_addresses(reserved, Some(&old), &outcome, &options);
             outcome
         })
@@ -393,6 +403,7 @@ impl Registry {
         current: &Object,
         old: &Value,
         value: &Value,
+        vital: bool,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
@@ -412,6 +423,10 @@ impl Registry {
             return Ok(Written { object: unstored(kind, key, bytes), warnings: Vec::new() });
         }
         let (bytes, at) = encode(map);
+        let grows = bytes.len().saturating_sub(current.record.value.len());
+        if grows > 0 && !vital {
+            self.has_room(grows)?;
+        }
         let mut ops = vec![Op {
             key: key.clone(),
             expect: Expect::Revision(current.revision()),

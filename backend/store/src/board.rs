@@ -50,6 +50,11 @@ impl Board {
         self.state.load().revision
     }
 
+    /// What the records take.
+    pub fn bytes(&self) -> usize {
+        self.state.load().bytes
+    }
+
     pub fn get(&self, key: &str) -> Option<Arc<Record>> {
         self.state.load().records.get(key).cloned()
     }

@@ -3,7 +3,7 @@ use crate::board::{self, Board};
 use crate::metrics;
 use crate::stage::{self, Staged};
 use crate::state::State;
-use crate::{Error, Op, Revision};
+use crate::{Error, Op, Revision, Space};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -56,9 +56,9 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Starts the thread that owns the journal. It ends with [`Committer::close`] or when this is dropped.
-    pub fn start(board: Arc<Board>, journal: Box<dyn Journal>, value_bytes_max: usize) -> std::io::Result<Committer> {
+    pub fn start(board: Arc<Board>, journal: Box<dyn Journal>, value_bytes_max: usize, bytes_max: usize) -> std::io::Result<Committer> {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
-        let pipeline = Pipeline { board, journal, broken: None };
+        let pipeline = Pipeline { bytes_max, board, journal, broken: None };
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || pipeline.run(receiver))?;
         let pending = Arc::new(Semaphore::new(PENDING_KIB_MAX as usize));
         Ok(Committer { requests, thread: Mutex::new(Some(thread)), pending, value_bytes_max })
@@ -117,6 +117,7 @@ fn closed() -> Error {
 
 /// The committer's thread.
 struct Pipeline {
+    bytes_max: usize,
     board: Arc<Board>,
     journal: Box<dyn Journal>,
     /// After the journal broke, nothing is written: a failed sync may have lost what was written before it.
@@ -145,7 +146,7 @@ impl Pipeline {
             while let Some(request) = next.take() {
                 match request {
                     Request::Commit(_, reply, _) if self.broken.is_some() => drop(reply.send(Err(self.unavailable()))),
-                    Request::Commit(ops, reply, permit) => group.take(ops, reply, permit, &published),
+                    Request::Commit(ops, reply, permit) => group.take(ops, reply, permit, &published, self.bytes_max),
                     Request::Forget(upto, reply) => {
                         self.finish(group);
                         let _ = reply.send(self.forget(upto));
@@ -236,7 +237,7 @@ impl Group {
         self.waiting.len() < GROUP_MAX && self.bytes < GROUP_BYTES_MAX
     }
 
-    fn take(&mut self, ops: Vec<Op>, reply: Reply, permit: OwnedSemaphorePermit, published: &State) {
+    fn take(&mut self, ops: Vec<Op>, reply: Reply, permit: OwnedSemaphorePermit, published: &State, max: usize) {
         if let Err(refusal) = stage::check(&self.state, &ops) {
             // What conflicts with a commit that is not durable yet must not be told before that commit is: the caller
             // would read, see the old version and conflict again; or act on a commit that never happened.
@@ -245,6 +246,10 @@ impl Group {
             } else {
                 self.waiting.push((reply, Err(refusal)));
             }
+            return;
+        }
+        if let Err(refusal) = stage::fits(&self.state, &ops, Space { used: self.state.bytes, max }) {
+            self.waiting.push((reply, Err(refusal)));
             return;
         }
         let staged = stage::apply(&mut self.state, ops);

@@ -1,5 +1,5 @@
 //! Wraps any store and fails or delays chosen commits: for tests of everything above.
-use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Store, Watch};
+use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Space, Store, Watch};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +57,9 @@ impl Store for FaultyStore {
             }
         }
     }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
     fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {
         self.inner.watch(from)
     }
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn without_faults_it_is_the_store_it_wraps() {
         crate::conformance::run(|limits| {
-            let inner = MemoryStore::with_limits(limits.bounds, limits.max_value);
+            let inner = MemoryStore::with_limits(limits.bounds, limits.max_value, limits.bytes_max);
             Arc::new(FaultyStore::new(Arc::new(inner), Box::new(|_| None)))
         });
     }

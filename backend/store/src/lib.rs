@@ -92,6 +92,8 @@ pub enum Error {
     Unavailable(String),
     #[error("the value of key {key:?} has {bytes} bytes; at most {max} are kept")]
     TooLarge { key: String, bytes: usize, max: usize },
+    #[error("the store is full: {used} of {max} bytes are used")]
+    Full { used: usize, max: usize },
     #[error("the commit is malformed: {0}")]
     Invalid(String),
 }
@@ -103,6 +105,21 @@ pub struct Fault {
     /// The file and offset, or the object's key.
     pub place: String,
     pub what: String,
+}
+
+/// How much is kept, and how much may be, in bytes of objects with their keys and overhead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub used: usize,
+    pub max: usize,
+}
+
+impl Space {
+    /// What is kept beyond `max` for changes that must go on in a full store: marks of deletion, reports of nodes. The
+    /// store itself refuses only what grows beyond this; whoever commits decides what must go on.
+    pub fn hard_max(self) -> usize {
+        self.max.saturating_add(self.max / 8)
+    }
 }
 
 /// Records in key order at one revision.
@@ -152,6 +169,8 @@ pub trait Store: Send + Sync {
     /// `Delete` of what is absent) takes no revision and returns the current one. Dropping the future does not take the
     /// commit back.
     async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error>;
+    /// How full it is.
+    fn space(&self) -> Space;
     /// Events after `from` (0: from the beginning of history), first those in history, then live.
     fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error>;
     /// Events after `after` up to and including `upto`, at once. For readers that join a stream at a known position.

@@ -12,19 +12,26 @@ pub(crate) static FAILURES: Counter = Counter::new();
 pub(crate) static REVISION: Gauge = Gauge::new();
 pub(crate) static OBJECTS: Gauge = Gauge::new();
 pub(crate) static OBJECT_BYTES: Gauge = Gauge::new();
+pub(crate) static BYTES_MAX: Gauge = Gauge::new();
 pub(crate) static HISTORY_EVENTS: Gauge = Gauge::new();
 pub(crate) static HISTORY_BYTES: Gauge = Gauge::new();
 
-static REFUSED: [(&str, Counter); 4] =
-    [("conflict", Counter::new()), ("too_large", Counter::new()), ("unavailable", Counter::new()), ("invalid", Counter::new())];
+static REFUSED: [(&str, Counter); 5] = [
+    ("full", Counter::new()),
+    ("conflict", Counter::new()),
+    ("too_large", Counter::new()),
+    ("unavailable", Counter::new()),
+    ("invalid", Counter::new()),
+];
 
 /// Counts a commit that was refused.
 pub(crate) fn refused(error: &Error) {
     let at = match error {
-        Error::Conflict { .. } => 0,
-        Error::TooLarge { .. } => 1,
-        Error::Unavailable(_) => 2,
-        Error::Compacted { .. } | Error::Future { .. } | Error::Invalid(_) => 3,
+        Error::Full { .. } => 0,
+        Error::Conflict { .. } => 1,
+        Error::TooLarge { .. } => 2,
+        Error::Unavailable(_) => 3,
+        Error::Compacted { .. } | Error::Future { .. } | Error::Invalid(_) => 4,
     };
     REFUSED[at].1.inc();
 }
@@ -45,6 +52,7 @@ pub fn write(page: &mut Page) {
     page.gauge("openshift_store_revision", "Number of the last commit", &REVISION);
     page.gauge("openshift_store_objects", "Objects that are kept", &OBJECTS);
     page.gauge("apiserver_storage_size_bytes", "Bytes of the objects that are kept, keys and overhead included", &OBJECT_BYTES);
+    page.gauge("openshift_store_size_max_bytes", "How much may be kept", &BYTES_MAX);
     page.gauge("openshift_store_history_events", "Changes that a watch can still begin before", &HISTORY_EVENTS);
     page.gauge("openshift_store_history_bytes", "Bytes that history alone keeps", &HISTORY_BYTES);
 }

@@ -1,6 +1,6 @@
 //! Decides what a commit does: checks it against the state that the commits before it leave, and applies it there.
-use crate::state::State;
-use crate::{Change, Error, Event, Expect, Op, Record, Revision};
+use crate::state::{State, weight, weight_of};
+use crate::{Change, Error, Event, Expect, Op, Record, Revision, Space};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -58,6 +58,20 @@ pub(crate) fn check(state: &State, ops: &[Op]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether what a commit leaves, if it is more than before, is within what may be kept.
+pub(crate) fn fits(state: &State, ops: &[Op], space: Space) -> Result<(), Error> {
+    let (mut after, max) = (state.bytes, space.hard_max());
+    for op in ops {
+        let before = || state.records.get(&*op.key).map_or(0, |record| weight(record));
+        match &op.change {
+            Change::Check => {}
+            Change::Delete => after -= before(),
+            Change::Put { value, .. } => after = after - before() + weight_of(&op.key, value),
+        }
+    }
+    if after > max && after > state.bytes { Err(Error::Full { used: state.bytes, max: space.max }) } else { Ok(()) }
 }
 
 /// Applies a commit whose expectations hold.

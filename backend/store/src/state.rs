@@ -22,7 +22,11 @@ pub(crate) struct State {
 const RECORD_OVERHEAD: usize = 256;
 
 pub(crate) fn weight(record: &Record) -> usize {
-    RECORD_OVERHEAD + record.key.len() + record.value.len()
+    weight_of(&record.key, &record.value)
+}
+
+pub(crate) fn weight_of(key: &str, value: &[u8]) -> usize {
+    RECORD_OVERHEAD + key.len() + value.len()
 }
 
 impl State {

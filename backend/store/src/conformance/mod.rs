@@ -4,7 +4,7 @@ mod history;
 mod writes;
 
 use crate::history::Bounds;
-use crate::memory::VALUE_BYTES_MAX;
+use crate::memory::{BYTES_MAX, VALUE_BYTES_MAX};
 use crate::{Change, Error, Event, Expect, Op, Record, Revision, Store, Watch};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -15,11 +15,12 @@ use std::time::Duration;
 pub struct Limits {
     pub bounds: Bounds,
     pub max_value: usize,
+    pub bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { bounds: Bounds::default(), max_value: VALUE_BYTES_MAX }
+        Limits { bounds: Bounds::default(), max_value: VALUE_BYTES_MAX, bytes_max: BYTES_MAX }
     }
 }
 
@@ -40,6 +41,7 @@ async fn all(make: impl Fn(Limits) -> Arc<dyn Store>) {
     writes::all_or_nothing(&*make(limits)).await;
     writes::nothing_changed_takes_no_revision(&*make(limits)).await;
     writes::malformed_commits_change_nothing(&*make(Limits { max_value: 100, ..limits })).await;
+    writes::what_is_kept_is_bounded(&*make(Limits { bytes_max: 8_000, ..limits })).await;
     writes::a_closed_store_still_reads(&*make(limits)).await;
     history::lists_are_cut_in_order(&*make(limits)).await;
     history::lists_at_older_revisions_are_exact(&*make(limits)).await;

@@ -86,6 +86,30 @@ pub(super) async fn malformed_commits_change_nothing(store: &dyn Store) {
     assert!(store.get("/a/y").is_none());
 }
 
+/// The store was made for 8,000 bytes in all, and an eighth more for what must go on.
+pub(super) async fn what_is_kept_is_bounded(store: &dyn Store) {
+    let big = "v".repeat(2_000);
+    for key in ["/a/1", "/a/2", "/a/3"] {
+        set(store, key, &big).await;
+    }
+    let space = store.space();
+    assert_eq!((space.max, space.used), (8_000, 3 * (2_000 + 4 + 256)));
+    let refused = store.commit(vec![op("/a/4", Expect::Absent, put(&big))]).await;
+    assert_eq!(refused, Err(Error::Full { used: space.used, max: space.max }));
+    assert!(store.get("/a/4").is_none() && store.revision() == 3 && store.space() == space);
+    let grown = "v".repeat(3_900);
+    set(store, "/a/1", &grown).await;
+    assert!(store.space().used > space.max, "what must go on may use a little more");
+    // Whatever leaves no more than there was is never refused.
+    set(store, "/a/1", &big).await;
+    let swap = vec![op("/a/1", Expect::Any, Change::Delete), op("/a/5", Expect::Absent, put(&big))];
+    assert!(store.commit(swap).await.is_ok());
+    delete(store, "/a/2").await;
+    set(store, "/a/4", &big).await;
+    let whole = store.list(&Range::default()).expect("the present").records;
+    assert_eq!(store.space().used, whole.iter().map(|r| 256 + r.key.len() + r.value.len()).sum::<usize>());
+}
+
 pub(super) async fn a_closed_store_still_reads(store: &dyn Store) {
     set(store, "/a/x", "1").await;
     store.close().await;

@@ -25,9 +25,9 @@ pub use verify::{FAULTS_MAX, Findings, verify};
 use crate::board::{self, Board};
 use crate::committer::Committer;
 use crate::history::{Bounds, History};
-use crate::memory::VALUE_BYTES_MAX;
+use crate::memory::{BYTES_MAX, VALUE_BYTES_MAX};
 use crate::state::State;
-use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Store, Watch};
+use crate::{Error, Event, Op, Range, Record, Revision, Snapshot, Space, Store, Watch};
 use async_trait::async_trait;
 use files::{Files, RealFiles};
 use parking_lot::Mutex;
@@ -56,6 +56,8 @@ pub struct Options {
     pub history: Bounds,
     /// The largest value kept.
     pub value_bytes_max: usize,
+    /// How much is kept in all: objects with their keys and overhead.
+    pub bytes_max: usize,
     /// How much log is kept before it moves into the checkpoint; at least half of it remains, as history after a restart.
     pub log_bytes_max: usize,
     /// How long a segment of the log becomes.
@@ -68,6 +70,7 @@ impl Default for Options {
         Options {
             history: Bounds::default(),
             value_bytes_max: VALUE_BYTES_MAX,
+            bytes_max: BYTES_MAX,
             log_bytes_max: 32 << 20,
             segment_bytes: log::SEGMENT_BYTES,
             durability: Durability::Synced,
@@ -87,6 +90,7 @@ pub struct RedbStore {
     // Dropped before the keeper: the log's end is what ends the keeper.
     committer: Committer,
     keeper: Keeper,
+    bytes_max: usize,
 }
 
 impl RedbStore {
@@ -127,10 +131,11 @@ impl RedbStore {
         loaded.history.trim(board::now());
         let board = Arc::new(Board::new(loaded.state, loaded.history));
         let threads = |error: std::io::Error| fail(format!("a thread cannot be started: {error}"));
-        let committer = Committer::start(board.clone(), Box::new(log), options.value_bytes_max).map_err(threads)?;
+        let committer = Committer::start(board.clone(), Box::new(log), options.value_bytes_max, options.bytes_max).map_err(threads)?;
+        crate::metrics::BYTES_MAX.set(options.bytes_max);
         let keep = move || keeper::run(&files, found, &receiver, options.log_bytes_max);
         let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(keep).map_err(threads)?;
-        Ok(RedbStore { board, committer, keeper: Keeper(Mutex::new(Some(thread))) })
+        Ok(RedbStore { board, committer, keeper: Keeper(Mutex::new(Some(thread))), bytes_max: options.bytes_max })
     }
 }
 
@@ -180,6 +185,10 @@ impl Store for RedbStore {
 
     async fn commit(&self, ops: Vec<Op>) -> Result<Revision, Error> {
         self.committer.commit(ops).await
+    }
+
+    fn space(&self) -> Space {
+        Space { used: self.board.bytes(), max: self.bytes_max }
     }
 
     fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {

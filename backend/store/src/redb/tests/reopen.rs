@@ -10,7 +10,7 @@ fn keeps_every_promise() {
         let path = directory.path().join(number.to_string());
         // Every second store has a tiny log, so that segments turn and checkpoints run meanwhile.
         let base = if number % 2 == 1 { small() } else { Options::default() };
-        let options = Options { history: limits.bounds, value_bytes_max: limits.max_value, ..base };
+        let options = Options { history: limits.bounds, value_bytes_max: limits.max_value, bytes_max: limits.bytes_max, ..base };
         Arc::new(RedbStore::open(&path, options).unwrap())
     });
 }
