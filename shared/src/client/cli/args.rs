@@ -147,6 +147,11 @@ pub(super) enum Command {
     Status,
     /// Show an object with what belongs to it
     Describe(Words),
+    /// Show what nodes or pods use at present
+    Top {
+        #[command(subcommand)]
+        command: TopCommand,
+    },
     /// Say what the fields of a kind mean
     Explain(ExplainArgs),
     /// Print the log of a pod's container
@@ -322,6 +327,35 @@ pub(super) struct Words {
     /// RESOURCE NAME…, RESOURCE/NAME…
     #[arg(required = true, value_name = "RESOURCE")]
     pub(super) words: Vec<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum TopCommand {
+    /// CPU and memory of nodes
+    #[command(visible_aliases = ["node", "no"])]
+    Nodes(TopArgs),
+    /// CPU and memory of pods
+    #[command(visible_aliases = ["pod", "po"])]
+    Pods(TopArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TopArgs {
+    /// Only this one
+    pub(super) name: Option<String>,
+    #[arg(short = 'l', long)]
+    pub(super) selector: Option<String>,
+    /// cpu or memory
+    #[arg(long)]
+    pub(super) sort_by: Option<String>,
+    #[arg(long)]
+    pub(super) no_headers: bool,
+    /// Pods of all namespaces
+    #[arg(short = 'A', long)]
+    pub(super) all_namespaces: bool,
+    /// Each container of the pods
+    #[arg(long)]
+    pub(super) containers: bool,
 }
 
 #[derive(Args, Debug)]

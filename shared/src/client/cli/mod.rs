@@ -15,6 +15,7 @@ mod review;
 mod settings;
 mod status;
 mod stream;
+mod top;
 mod usage;
 mod wait;
 mod why;
@@ -105,6 +106,7 @@ async fn osc(cli: Cli) -> Result<()> {
         Command::Why(a) => why::run(&connect()?, &a.words).await,
         Command::Status => status::run(&connect()?).await,
         Command::Describe(a) => inspect::describe(&connect()?, &a.words).await,
+        Command::Top { command } => top::run(&connect()?, command).await,
         Command::Log(a) => logs::run(&connect()?, a, true).await,
         Command::Logs(a) => logs::run(&connect()?, a, false).await,
         Command::Exec(a) => stream::exec(&connect()?, a).await,
