@@ -87,7 +87,7 @@ documents: build
 	@rm -rf $(DOCUMENTS)
 	$(BIN)/examples/documents $(DOCUMENTS)
 
-# The server as one image: docker run -d --name openshift --privileged --net=host \
+# The server as one image: docker run -d --name openshift --cap-add=NET_ADMIN --cap-add=NET_RAW --net=host \
 #   -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/openshift:/var/lib/openshift -v /run/openshift:/run/openshift openshift/origin
 IMAGE ?= openshift/origin
 image: setup static
