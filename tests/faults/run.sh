@@ -19,6 +19,7 @@ ln -s "$bin/openshift" "$work/bin/osc"
 passed=0
 engine=
 server=
+cage=
 
 finish() {
   status=$?
@@ -32,6 +33,7 @@ finish() {
     kill "$engine" 2>/dev/null
     wait "$engine" 2>/dev/null
   fi
+  [ -z "$cage" ] || rmdir "$cage" 2>/dev/null
   awk '{print $2}' /proc/mounts | grep "^$work/" | sort -r | xargs -r umount -l 2>/dev/null
   rm -rf "$work"
   exit $status
@@ -57,7 +59,7 @@ start_engine() {
 }
 start_server() {
   : >"$work/announced"
-  openshift start --hostname=master >>"$work/announced" 2>>"$work/server.log" &
+  ${cage:+caged} openshift start --hostname=master "$@" >>"$work/announced" 2>>"$work/server.log" &
   server=$!
   until_true 30 "the announcement of readiness" grep -q '^ready after' "$work/announced"
 }
@@ -155,6 +157,60 @@ descriptors_exhausted() {
   until_true 20 "answers after descriptors are free again" osc get pods
   well "a server without descriptors survives and serves again"
 }
+# A cage is a control group of its own with this many MiB; version 1 or 2 of the kernel's groups.
+make_cage() {
+  local name=faults.$$ max swap
+  if [ -d /sys/fs/cgroup/memory ]; then
+    cage=/sys/fs/cgroup/memory/$name max=memory.limit_in_bytes swap=memory.memsw.limit_in_bytes
+  elif grep -qw memory /sys/fs/cgroup/cgroup.subtree_control 2>/dev/null; then
+    cage=/sys/fs/cgroup/$name max=memory.max swap=memory.swap.max
+  else
+    return 1
+  fi
+  mkdir -p "$cage" && echo $(($1 << 20)) >"$cage/$max" || { cage=; return 1; }
+  # Without this a machine with swap would only become slow.
+  { case $swap in *memsw*) echo $(($1 << 20)) ;; *) echo 0 ;; esac >"$cage/$swap"; } 2>/dev/null || true
+}
+drop_cage() { until_true 20 "the control group being empty" rmdir "$cage"; cage=; }
+caged() { echo "$BASHPID" >"$cage/cgroup.procs"; exec "$@"; }
+large() { printf '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"%s"},"data":{"x":"%s"}}' "$1" "$(cat "$work/large")" | osc create -f - 2>"$work/refusal"; }
+end_server() { kill "$server"; wait "$server" 2>/dev/null || true; }
+memory_exhausted() {
+  local before n name
+  make_cage 256 || { echo "skipped: this machine has no control groups for memory"; return; }
+  before=$(docker ps -q --no-trunc | sort)
+  head -c 700000 /dev/zero | tr '\0' x >"$work/large"
+  end_server
+  start_server --store-max=20Mi
+  for n in $(seq 60); do large "large$n" >/dev/null || break; done
+  grep -q 'database space exceeded' "$work/refusal" || fail "endless creates are refused in words: $(head -c 200 "$work/refusal")"
+  for n in $(seq 20); do osc get configmaps -o json >/dev/null & done
+  wait $(jobs -p | grep -vx -e "$engine" -e "$server") 2>/dev/null || true
+  kill -0 "$server" || fail "a server whose objects are bounded lives in 256 MiB"
+  for n in $(seq 60); do osc delete configmaps "large$n" >/dev/null 2>&1 || break; done
+  until_true 20 "room after deletions" write "room$RANDOM$RANDOM"
+  end_server
+  drop_cage
+  ok "endless creates are refused before memory ends, and deletions make room"
+
+  # Less than its objects take: the kernel kills it.
+  make_cage 48
+  start_server
+  : >"$work/acknowledged"
+  for n in $(seq 120); do large "oom$1-$n" | grep -q "^oom" && echo "oom$1-$n" >>"$work/acknowledged" || break; done
+  until_true 20 "the kernel's end of the server" eval '! kill -0 "$server"'
+  wait "$server" 2>/dev/null || true
+  serves || fail "the service serves while the server is down"
+  drop_cage
+  start_server
+  while read -r name; do note "$name" >/dev/null || fail "$name was acknowledged and is lost"; done <"$work/acknowledged"
+  until_true 60 "the pods ready" works
+  [ "$(docker ps -q --no-trunc | sort)" = "$before" ] || fail "containers go on as they were"
+  n=$(wc -l <"$work/acknowledged")
+  while read -r name; do osc delete configmaps "$name" >/dev/null || true; done <"$work/acknowledged"
+  : >"$work/acknowledged"
+  ok "a server that is killed for want of memory comes back with all $n objects, and no container notices"
+}
 server_stopped() {
   kill -STOP "$server"
   sleep 3
@@ -198,7 +254,7 @@ portal=$(address)
 until_true 60 "the cluster at work" works
 ok "two pods serve"
 
-faults=(containers_killed containers_removed server_killed engine_hangs engine_killed rules_removed disk_full descriptors_exhausted server_stopped stalled_watchers)
+faults=(containers_killed containers_removed server_killed engine_hangs engine_killed rules_removed disk_full descriptors_exhausted memory_exhausted server_stopped stalled_watchers)
 round=0
 if [ "$seconds" -eq 0 ]; then
   for fault in "${faults[@]}"; do round=$((round + 1)); $fault $round; done
