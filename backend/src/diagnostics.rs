@@ -15,6 +15,8 @@ use tokio::net::UnixStream;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Longest answer of Docker to `/version`.
 const VERSION_BYTES_MAX: u64 = 1 << 20;
+/// A disk with less free is full.
+const NOTHING_BYTES: u64 = 1 << 20;
 /// Small durable writes that are timed; the median counts.
 const SYNCS: usize = 5;
 
@@ -158,11 +160,18 @@ fn controllers() -> Option<Vec<String>> {
 fn directory(dir: &Path) -> DataDir {
     let shown = dir.display().to_string();
     let existing = dir.ancestors().find(|path| path.is_dir()).map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
-    let free = nix::sys::statvfs::statvfs(&existing).ok().map(|s| s.blocks_available().saturating_mul(s.fragment_size()));
+    let free = free_bytes(&existing);
     match sync_millis(&existing) {
         Ok(millis) => DataDir { path: shown, refused: None, free_bytes: free, sync_millis: Some(millis) },
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            DataDir { path: shown, refused: None, free_bytes: Some(0), sync_millis: None }
+        }
         Err(error) => DataDir { path: shown, refused: Some(error.to_string()), free_bytes: free, sync_millis: None },
     }
+}
+
+fn free_bytes(dir: &Path) -> Option<u64> {
+    nix::sys::statvfs::statvfs(dir).ok().map(|s| s.blocks_available().saturating_mul(s.fragment_size()))
 }
 
 fn sync_millis(dir: &Path) -> std::io::Result<u64> {
@@ -199,7 +208,26 @@ pub fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
 
 /// Why the data directory cannot be used, in the words of the diagnostics.
 pub fn cannot_keep_data(dir: &Path, error: &std::io::Error) -> String {
-    said(&Problem::DataDirRefused { path: dir.display().to_string(), why: error.to_string() })
+    let path = dir.display().to_string();
+    said(&match error.kind() {
+        ErrorKind::StorageFull => Problem::DiskFull { path, free_bytes: 0 },
+        _ => Problem::DataDirRefused { path, why: error.to_string() },
+    })
+}
+
+/// Why the store in this directory cannot be opened, and what to do about it where the disk is the reason.
+pub fn cannot_open(dir: &Path, why: String) -> String {
+    match free_bytes(dir).filter(|free| *free < NOTHING_BYTES) {
+        Some(free_bytes) => format!("{why}; {}", said(&Problem::DiskFull { path: dir.display().to_string(), free_bytes })),
+        None => why,
+    }
+}
+
+/// What would keep pods from each other although the server runs; said at the start.
+pub fn network_problem() -> Option<String> {
+    let ip_forward = text("/proc/sys/net/ipv4/ip_forward");
+    let host = Host { root: true, iptables: true, ip_forward, ..Host::default() };
+    problems(&host).into_iter().find(|problem| *problem == Problem::ForwardingOff).as_ref().map(said)
 }
 
 /// Why pods cannot run here, if Docker is the reason; asked when the node does not become ready.

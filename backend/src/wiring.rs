@@ -102,7 +102,8 @@ pub async fn start(config: &Start) -> Result<Cluster, String> {
     let dir = data_dir(config.data_dir.as_ref());
     make_private(&dir)?;
     let options = Options { bytes_max: config.store_max, ..Options::default() };
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&dir.join("store"), options).map_err(|e| e.to_string())?);
+    let store: Arc<dyn Store> =
+        Arc::new(RedbStore::open(&dir.join("store"), options).map_err(|e| diagnostics::cannot_open(&dir, e.to_string()))?);
     let registry = Registry::new(store.clone(), registry::Config { portal_net: config.portal_net });
     let node_name = config.node_name();
     let streams = Arc::new(LocalStreams::default());
@@ -196,6 +197,11 @@ fn address_for_pods(server: &Handle) -> SocketAddr {
 
 /// Starts the agent of this machine in the background: the API must not wait for Docker.
 fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), String> {
+    if config.proxy_mode != ProxyMode::None
+        && let Some(problem) = diagnostics::network_problem()
+    {
+        tracing::warn!("{problem}");
+    }
     let id = cluster_id::of(dir)?;
     let runtime: Arc<dyn Runtime> = match config.runtime {
         RuntimeKind::Docker => Arc::new(DockerRuntime::connect(&config.docker, &id).map_err(|e| e.to_string())?),

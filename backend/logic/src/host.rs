@@ -249,7 +249,9 @@ fn drops_forwarded(rules: &str) -> bool {
         line.starts_with("-A FORWARD") && (line.contains("-j DOCKER-FORWARD") || line.contains("-o docker0") && line.contains("-j ACCEPT"))
     };
     let everything = |line: &str| line.trim_end() == "-A FORWARD -j ACCEPT";
-    policy && !rules.lines().any(|line| dockers(line) || everything(line))
+    // The first rule that is for all packets decides, and after them the policy.
+    let wall = |line: &str| line.trim_end() == "-A FORWARD -j DROP" || line.starts_with("-A FORWARD -j REJECT");
+    rules.lines().find(|line| dockers(line) || everything(line) || wall(line)).map_or(policy, wall)
 }
 
 /// A line of `/proc/net/route` whose destination and mask are 0 and that is up.
@@ -315,6 +317,14 @@ mod tests {
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD DROP\n".into())), [Problem::ForwardDropped]);
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD DROP\n-A FORWARD -j ACCEPT\n".into())), []);
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD ACCEPT\n".into())), []);
+        let wall = "-P FORWARD ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n-A FORWARD -o docker0 -j ACCEPT\n";
+        assert_eq!(
+            only(|h| h.forward_rules = Some(wall.into())),
+            [Problem::ForwardDropped],
+            "what comes after a wall lets nothing through"
+        );
+        let behind = "-P FORWARD DROP\n-A FORWARD -o docker0 -j ACCEPT\n-A FORWARD -j DROP\n";
+        assert_eq!(only(|h| h.forward_rules = Some(behind.into())), []);
         assert_eq!(only(|h| h.routes = Some("Iface\n".into())), [Problem::NoDefaultRoute { portal_net: "172.30.0.0/16".into() }]);
         assert_eq!(only(|h| h.resolv_conf = Some("# nameserver 1.1.1.1\n".into())), [Problem::NoNameServer]);
         assert_eq!(only(|h| h.cgroup_controllers = Some(vec!["cpu".into()])), [Problem::NoController { name: "memory" }]);
