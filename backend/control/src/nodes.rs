@@ -3,11 +3,13 @@ use crate::events::{now_text, seconds_of};
 use crate::{Context, apply};
 use logic::controllers::Write;
 use logic::controllers::node_health::{Observed, eviction_after, orphaned_pods, reconcile};
+use logic::facts::PodFacts;
 use registry::object::Object;
 use serde_json::Value;
 use shared::kinds::{LEASE, NODE, POD};
 use shared::objects::node::Node;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -30,11 +32,15 @@ pub(crate) fn start(context: &Context) {
             }
             let mut writes = Vec::new();
             let nodes = context.registry.all(&NODE, None).1;
+            let mut by_node: BTreeMap<String, Vec<Arc<PodFacts>>> = BTreeMap::new();
+            for pod in context.pods.all() {
+                by_node.entry(pod.node.clone()).or_default().push(pod);
+            }
             for node in &nodes {
                 writes.extend(health(&context, node, &mut heard));
-                writes.extend(evictions(&context, &node.view()));
+                writes.extend(evictions(&node.view(), by_node.get(node.name()).map_or(&[], Vec::as_slice)));
             }
-            writes.extend(gone(&context, &nodes, &mut orphans));
+            writes.extend(gone(&nodes, by_node, &mut orphans));
             if let Err(status) = apply::all(&context, writes, &NODE).await {
                 tracing::warn!(error = %status, "node health could not be written");
             }
@@ -60,15 +66,15 @@ fn health(context: &Context, object: &Object, heard: &mut BTreeMap<String, (Stri
     reconcile(&observed)
 }
 
-fn evictions(context: &Context, node: &Node) -> Vec<Write> {
+fn evictions(node: &Node, pods: &[Arc<PodFacts>]) -> Vec<Write> {
     let taints: Vec<_> = node.spec.taints.iter().filter(|t| t.effect == "NoExecute").cloned().collect();
     if taints.is_empty() {
         return Vec::new();
     }
     let since = taints.iter().filter_map(|t| seconds_of(t.time_added.as_deref()?)).min().unwrap_or(0);
     let now = registry::clock::now().as_second();
-    let on_node = context.pods.all().into_iter().filter(|p| p.node == node.metadata.name && p.active());
-    on_node
+    pods.iter()
+        .filter(|p| p.active())
         .filter(|p| eviction_after(&taints, &p.scheduling.tolerations).is_some_and(|(after, _)| now >= since + after))
         .map(|p| Write::Delete {
             kind: &POD,
@@ -80,14 +86,16 @@ fn evictions(context: &Context, node: &Node) -> Vec<Write> {
         .collect()
 }
 
-fn gone(context: &Context, nodes: &[Object], rounds: &mut BTreeMap<String, u32>) -> Vec<Write> {
-    let exists = |name: &str| nodes.iter().any(|n| n.name() == name);
-    let pods = context.pods.all();
-    let missing: Vec<String> = pods.iter().map(|p| p.node.clone()).filter(|n| !n.is_empty() && !exists(n)).collect();
-    rounds.retain(|name, _| missing.contains(name));
-    for name in missing.iter().collect::<std::collections::BTreeSet<_>>() {
+/// Pods of nodes that are not there, and have not been for a while.
+fn gone(nodes: &[Object], mut by_node: BTreeMap<String, Vec<Arc<PodFacts>>>, rounds: &mut BTreeMap<String, u32>) -> Vec<Write> {
+    by_node.remove("");
+    for node in nodes {
+        by_node.remove(node.name());
+    }
+    rounds.retain(|name, _| by_node.contains_key(name));
+    for name in by_node.keys() {
         *rounds.entry(name.clone()).or_default() += 1;
     }
-    let still_waited_for = |name: &str| rounds.get(name).copied().unwrap_or(0) < ORPHAN_ROUNDS;
-    orphaned_pods(pods.iter().map(std::convert::AsRef::as_ref), |name| exists(name) || still_waited_for(name))
+    by_node.retain(|name, _| rounds.get(name).copied().unwrap_or(0) >= ORPHAN_ROUNDS);
+    orphaned_pods(by_node.values().flatten().map(AsRef::as_ref), |_| false)
 }

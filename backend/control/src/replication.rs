@@ -20,6 +20,9 @@ use tokio::time::Instant;
 
 /// While pods come and go, a controller's counts are written no more often than this; the last ones always are.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
+/// After a controller was looked at, it is left alone for so long for each of its pods: however fast they change, looking
+/// takes a small part of the time, and a controller of a few pods is never kept waiting.
+const LOOK_PER_POD: Duration = Duration::from_micros(10);
 
 pub(crate) fn start(context: &Context) {
     let controllers: Cache<ReplicationController> = Cache::start(&context.registry, &REPLICATION_CONTROLLER, |o| o.view(), &context.stop);
@@ -32,7 +35,7 @@ pub(crate) fn start(context: &Context) {
     });
     let q = queue.clone();
     controllers.on_change(move |change| q.add(change.key.clone()));
-    let loops = Arc::new(Replication { controllers, owned, queue: queue.clone(), reported: Mutex::default() });
+    let loops = Arc::new(Replication { controllers, owned, queue: queue.clone(), pace: Mutex::default() });
     runner::run(context, queue, move |context, key| loops.clone().run(context, key));
 }
 
@@ -40,8 +43,14 @@ struct Replication {
     controllers: Cache<ReplicationController>,
     owned: Arc<Owned>,
     queue: Arc<Queue>,
-    /// When a controller's status was written last.
-    reported: Mutex<HashMap<Key, Instant>>,
+    pace: Mutex<HashMap<Key, Pace>>,
+}
+
+/// When a controller may be worked on again.
+#[derive(Clone, Copy)]
+struct Pace {
+    look: Instant,
+    report: Instant,
 }
 
 /// Controllers that own the pod, or would.
@@ -65,21 +74,31 @@ fn concerned(change: &Change<PodFacts>, controllers: &Cache<ReplicationControlle
 impl Replication {
     async fn run(self: Arc<Self>, context: Context, key: Key) -> Result<(), Status> {
         let Some(rc) = self.controllers.get(&key) else {
-            self.reported.lock().remove(&key);
+            self.pace.lock().remove(&key);
             return Ok(());
         };
+        let now = Instant::now();
+        let mut pace = self.pace.lock().get(&key).copied().unwrap_or(Pace { look: now, report: now });
+        if pace.look > now {
+            self.queue.add_after(key, pace.look - now);
+            return Ok(());
+        }
         let pods = self.owned.of(&rc.metadata.uid, &key.0);
         let refs: Vec<&PodFacts> = pods.iter().map(Arc::as_ref).collect();
         let writes = reconcile(&Observed { controller: &rc, pods: &refs });
-        if writes.is_empty() {
+        pace.look = now + LOOK_PER_POD * u32::try_from(pods.len()).unwrap_or(u32::MAX);
+        let report_only = !writes.is_empty() && writes.iter().all(is_report);
+        let early = report_only && pace.report > now;
+        if report_only && !early {
+            pace.report = now + REPORT_EVERY;
+        }
+        self.pace.lock().insert(key.clone(), pace);
+        if early {
+            self.queue.add_after(key, pace.report - now);
             return Ok(());
         }
-        if writes.iter().all(is_report) {
-            if let Some(wait) = self.too_soon(&key) {
-                self.queue.add_after(key, wait);
-                return Ok(());
-            }
-            self.reported.lock().insert(key, Instant::now());
+        if writes.is_empty() {
+            return Ok(());
         }
         match apply::all(&context, writes, &POD).await {
             Ok(applied) => {
@@ -94,12 +113,6 @@ impl Replication {
                 Err(status)
             }
         }
-    }
-
-    /// How long to wait before a controller's status may be written again.
-    fn too_soon(&self, key: &Key) -> Option<Duration> {
-        let last = self.reported.lock().get(key).copied()?;
-        (last + REPORT_EVERY).checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
     }
 }
 

@@ -15,6 +15,9 @@ use shared::status::Status;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// What a process takes to start, in the least.
+const FIRST_WORD: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Pods whose processes are `echo WORDS`, `cat`, `exit N`; whose ports echo; whose logs have three lines.
 pub struct FakePods;
 
@@ -43,7 +46,9 @@ impl PodStreams for FakePods {
             }
             words => {
                 let (out, err) = (Bytes::from(words[1..].join(" ") + "\n"), Bytes::from_static(b"to stderr\n"));
-                let output = futures::stream::iter([Ok(Output::Stdout(out)), Ok(Output::Stderr(err))]).boxed();
+                // No real process speaks at once, and kubectl drops what comes before it has opened its own streams.
+                let output = futures::stream::iter([Ok(Output::Stdout(out)), Ok(Output::Stderr(err))]);
+                let output = futures::stream::once(tokio::time::sleep(FIRST_WORD)).flat_map(move |()| output.clone()).boxed();
                 Process { stdin: None, output, exit: Box::pin(async { Ok(0) }), resize }
             }
         })

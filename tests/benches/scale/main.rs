@@ -2,6 +2,8 @@
 //!
 //! The write path, the durable store, scheduler, controllers, watches and node agents are the real ones; only the engine
 //! is simulated. `SCALE_NODES` and `SCALE_PODS` change the size; `cargo bench --bench scale -- bound` does one part.
+mod large;
+
 use e2e::Cluster;
 use serde_json::json;
 use shared::kinds::{NODE, POD};
@@ -12,7 +14,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const CONTROLLERS: usize = 50;
 const DEADLINE: Duration = Duration::from_secs(300);
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks at all objects; such a look takes some milliseconds when there are many.
+const PAUSE: Duration = Duration::from_millis(50);
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -48,9 +51,13 @@ fn nodes_ready(cluster: &Cluster) -> usize {
 
 async fn until(what: &str, mut is: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
-    while !is() {
+    loop {
+        let looked = Instant::now();
+        if is() {
+            break;
+        }
         assert!(began.elapsed() < DEADLINE, "{what} did not come true");
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(PAUSE.max(looked.elapsed() * 10)).await;
     }
     began.elapsed()
 }
@@ -63,6 +70,9 @@ fn main() {
     println!("| what | ours | reference |\n|---|---|---|");
     if asked("bound") {
         runtime.block_on(bound(nodes, pods));
+    }
+    if asked("large") {
+        runtime.block_on(large::rows());
     }
     if asked("running") {
         runtime.block_on(running(nodes, pods));
