@@ -1,15 +1,14 @@
 //! Tells people what happened: events, in the background, and forgotten after a while.
 use crate::Context;
 use futures::StreamExt;
-use logic::events::{Correlator, Entry, Happening};
+use logic::events::{Correlator, Entry, Happening, Source, body, namespace};
 use registry::Registry;
 use registry::caller::Caller;
-use registry::options::{DeleteOptions, Patch, WriteOptions};
-use serde_json::json;
+use registry::options::{DeleteOptions, WriteOptions};
 use shared::kinds::EVENT;
 use shared::meta::ObjectReference;
 use shared::objects::event::Event;
-use std::collections::BTreeMap;
+use shared::status::Status;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -52,44 +51,30 @@ async fn write_all(registry: &Registry, caller: &Caller, mut receiver: mpsc::Rec
     let mut correlator = Correlator::default();
     let mut heard = Vec::with_capacity(TOGETHER_MAX);
     while receiver.recv_many(&mut heard, TOGETHER_MAX).await > 0 {
-        let now = registry::clock::now().as_second();
-        let mut entries: BTreeMap<String, (Happening, Entry)> = BTreeMap::new();
-        for what in heard.drain(..) {
-            // Of what is counted together, only the newest count is written.
-            if let Some(entry) = correlator.hear(&what, now, registry::clock::number()) {
-                entries.insert(entry.key.clone(), (what, entry));
+        let entries = correlator.hear_all(heard.drain(..), registry::clock::now().as_second(), registry::clock::number);
+        let writes = entries.into_iter().map(|(what, entry)| async move {
+            let written = write(registry, caller, &what, &entry).await;
+            (entry.key, written)
+        });
+        for (key, written) in futures::stream::iter(writes).buffered(TOGETHER_MAX).collect::<Vec<_>>().await {
+            if let Err(status) = written {
+                tracing::debug!(error = %status, "event not written");
+                correlator.forget(&key);
             }
         }
-        let writes = entries.into_iter().map(|(key, (what, entry))| async move { (key, write(registry, caller, &what, &entry).await) });
-        let failed = futures::stream::iter(writes).buffered(TOGETHER_MAX).filter_map(async |(key, written)| (!written).then_some(key));
-        failed.collect::<Vec<_>>().await.iter().for_each(|key| correlator.forget(key));
     }
 }
 
-/// Whether the event is stored now.
-async fn write(registry: &Registry, caller: &Caller, what: &Happening, entry: &Entry) -> bool {
-    let namespace = if what.about.namespace.is_empty() { "default" } else { &what.about.namespace };
+async fn write(registry: &Registry, caller: &Caller, what: &Happening, entry: &Entry) -> Result<(), Status> {
+    let (namespace, options) = (Some(namespace(&what.about)), WriteOptions::default());
     let now = now_text();
-    if entry.count > 1 {
-        let patch = Patch::Merge(json!({"count": entry.count, "lastTimestamp": now, "message": entry.message}));
-        if registry.patch(caller, &EVENT, Some(namespace), &entry.name, "", patch, &WriteOptions::default()).await.is_ok() {
-            return true;
-        }
+    let first = jiff::Timestamp::from_second(entry.first).map_or_else(|_| now.clone(), text);
+    let source = Source { component: source_of(&what.about.kind), host: "" };
+    let body = body(what, entry, source, &first, &now);
+    if entry.count > 1 && registry.update(caller, &EVENT, namespace, &entry.name, "", body.clone(), &options).await.is_ok() {
+        return Ok(());
     }
-    let component = source_of(&what.about.kind);
-    let first = jiff::Timestamp::from_second(entry.first).map_or_else(|_| now.clone(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    let body = json!({
-        "metadata": {"name": entry.name, "namespace": namespace}, "involvedObject": what.about, "reason": what.reason, "message": entry.message,
-        "type": if what.warning { "Warning" } else { "Normal" }, "source": {"component": component}, "reportingComponent": component,
-        "reportingInstance": "", "firstTimestamp": first, "lastTimestamp": now, "count": entry.count,
-    });
-    match registry.create(caller, &EVENT, Some(namespace), body, &WriteOptions::default()).await {
-        Ok(_) => true,
-        Err(status) => {
-            tracing::debug!(error = %status, reason = what.reason, "event not written");
-            false
-        }
-    }
+    registry.create(caller, &EVENT, namespace, body, &options).await.map(|_| ())
 }
 
 /// The component that Kubernetes names as the source of events about a kind.
@@ -103,7 +88,11 @@ fn source_of(kind: &str) -> &'static str {
 }
 
 pub(crate) fn now_text() -> String {
-    registry::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    text(registry::clock::now())
+}
+
+fn text(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 pub(crate) fn seconds_of(text: &str) -> Option<i64> {

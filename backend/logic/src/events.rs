@@ -1,6 +1,7 @@
 //! Which happenings become events: the same one is counted, many similar ones are combined, and an object of which too
 //! much is said is left alone for a while. Rules and figures are those of client-go's `EventCorrelator`
 //! (tools/record/events_cache.go), so that what `describe` shows is what users of Kubernetes know.
+use serde_json::{Value, json};
 use shared::meta::ObjectReference;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +38,33 @@ pub struct Entry {
     pub first: i64,
 }
 
+/// Who tells of it: `kubelet` and its node, or a part of the control plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub component: &'a str,
+    /// Empty for what runs on no node in particular.
+    pub host: &'a str,
+}
+
+/// The event as it is stored; `first` and `last` are RFC 3339.
+pub fn body(what: &Happening, entry: &Entry, source: Source<'_>, first: &str, last: &str) -> Value {
+    let mut from = json!({"component": source.component});
+    if !source.host.is_empty() {
+        from["host"] = source.host.into();
+    }
+    json!({
+        "metadata": {"name": entry.name, "namespace": namespace(&what.about)}, "involvedObject": what.about, "reason": what.reason,
+        "message": entry.message, "type": if what.warning { "Warning" } else { "Normal" }, "source": from,
+        "reportingComponent": source.component, "reportingInstance": source.host, "firstTimestamp": first, "lastTimestamp": last,
+        "count": entry.count,
+    })
+}
+
+/// Where events about an object are kept; those about cluster-wide objects lie in `default`.
+pub fn namespace(about: &ObjectReference) -> &str {
+    if about.namespace.is_empty() { "default" } else { &about.namespace }
+}
+
 struct Similar {
     messages: BTreeSet<String>,
     last: i64,
@@ -56,9 +84,25 @@ pub struct Correlator {
 }
 
 impl Correlator {
+    /// What is to be written of all that was heard since the last time; of what is counted together, the newest count only.
+    pub fn hear_all(
+        &mut self,
+        heard: impl IntoIterator<Item = Happening>,
+        now: i64,
+        mut suffix: impl FnMut() -> u64,
+    ) -> Vec<(Happening, Entry)> {
+        let mut entries = BTreeMap::new();
+        for what in heard {
+            if let Some(entry) = self.hear(&what, now, suffix()) {
+                entries.insert(entry.key.clone(), (what, entry));
+            }
+        }
+        entries.into_values().collect()
+    }
+
     /// The event that tells of it; `None` when enough was said of this object. `now` is in seconds since 1970, `suffix` makes a
     /// new event's name unique.
-    pub fn hear(&mut self, what: &Happening, now: i64, suffix: u64) -> Option<Entry> {
+    fn hear(&mut self, what: &Happening, now: i64, suffix: u64) -> Option<Entry> {
         let object = object_key(&what.about);
         let reason = format!("{object}\0{}\0{}", what.warning, what.reason);
         let (key, message) = if self.is_one_of_many(&reason, &what.message, now) {
@@ -169,6 +213,28 @@ mod tests {
         assert_eq!(said(&mut correlator, 910), 3, "what the first 299 seconds earned counts too");
         assert!(correlator.hear(&happening("b", "x"), 910, 0).is_some(), "another object has its own");
         assert_eq!(said(&mut correlator, -5000), 0, "a clock that was set back gives nothing");
+    }
+
+    #[test]
+    fn of_what_is_heard_together_each_event_is_written_once() {
+        let mut correlator = Correlator::default();
+        let heard = ["x", "y", "x", "x"].map(|message| happening("a", message));
+        let written = correlator.hear_all(heard, 0, || 0);
+        let counts: Vec<_> = written.iter().map(|(what, entry)| (what.message.as_str(), entry.count)).collect();
+        assert_eq!(counts, [("x", 3), ("y", 1)]);
+    }
+
+    #[test]
+    fn an_event_says_where_it_comes_from_and_lies_beside_its_object() {
+        let mut correlator = Correlator::default();
+        let entry = correlator.hear(&happening("a", "x"), 100, 7).unwrap();
+        let of = |host| body(&happening("a", "x"), &entry, Source { component: "kubelet", host }, "then", "now");
+        assert_eq!(of("n1")["source"], json!({"component": "kubelet", "host": "n1"}));
+        assert_eq!(of("")["source"], json!({"component": "kubelet"}));
+        assert_eq!((&of("")["metadata"]["namespace"], &of("")["count"]), (&json!("default"), &json!(1)));
+        let mut pod = happening("a", "x");
+        pod.about.namespace = "team".into();
+        assert_eq!(namespace(&pod.about), "team");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) struct Node {
     pub(crate) config: AgentConfig,
     pub(crate) api: Arc<dyn NodeApi>,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) events: Arc<Events>,
+    pub(crate) events: Events,
     pub(crate) services: RwLock<Vec<Service>>,
     pub(crate) starts: Semaphore,
     /// CPU in thousandths of a core, memory in bytes.
@@ -118,7 +118,7 @@ impl Agent {
         let stop = CancellationToken::new();
         let node = Arc::new(Node {
             stop: stop.clone(),
-            events: Arc::new(Events::new(api.clone(), &config.node_name)),
+            events: Events::start(api.clone(), &config.node_name, stop.clone()),
             services: RwLock::default(),
             starts: Semaphore::new(STARTS_MAX),
             capacity,

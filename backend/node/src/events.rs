@@ -1,76 +1,80 @@
-//! Tells people what the node did for a pod. Best effort: an event that cannot be written is only logged.
+//! Tells people what the node did for a pod, in the background. Best effort: an event that cannot be written is only logged.
 use crate::api::NodeApi;
-use parking_lot::Mutex;
-use serde_json::json;
+use futures::StreamExt;
+use logic::events::{Correlator, Entry, Happening, Source, body, namespace};
 use shared::kinds::EVENT;
+use shared::meta::ObjectReference;
 use shared::objects::pod::Pod;
-use std::collections::HashMap;
+use shared::status::Status;
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-/// Events remembered for counting.
-const REMEMBERED_MAX: usize = 1024;
+/// Happenings that wait to be told; more are not heard of.
+const WAITING_MAX: usize = 1024;
+/// Events written at once.
+const TOGETHER_MAX: usize = 16;
 
-pub(crate) struct Events {
-    api: Arc<dyn NodeApi>,
-    node: String,
-    counts: Mutex<HashMap<(String, String, String), (String, i64, serde_json::Value)>>,
-}
+/// Where the node says what happened.
+pub(crate) struct Events(mpsc::Sender<Happening>);
 
 impl Events {
-    pub(crate) fn new(api: Arc<dyn NodeApi>, node: &str) -> Events {
-        Events { api, node: node.into(), counts: Mutex::default() }
-    }
-
-    /// Written in the background; the caller goes on.
-    pub(crate) fn say(self: &Arc<Self>, pod: &Pod, container: Option<&str>, warning: bool, reason: &str, message: String) {
-        let (events, uid) = (self.clone(), pod.metadata.uid.clone());
-        let mut about = json!({"kind": "Pod", "apiVersion": "v1", "namespace": pod.metadata.namespace, "name": pod.metadata.name, "uid": uid,
-            "resourceVersion": pod.metadata.resource_version});
-        if let Some(container) = container {
-            about["fieldPath"] = json!(format!("spec.containers{{{container}}}"));
-        }
-        let (namespace, name, reason) = (pod.metadata.namespace.clone(), pod.metadata.name.clone(), reason.to_string());
-        tokio::spawn(async move { events.write(namespace, name, uid, about, warning, reason, message).await });
-    }
-
-    async fn write(
-        &self,
-        namespace: String,
-        pod: String,
-        uid: String,
-        about: serde_json::Value,
-        warning: bool,
-        reason: String,
-        message: String,
-    ) {
-        let key = (uid, reason.clone(), message.clone());
-        let now = crate::worker::now_text();
-        let known = {
-            let mut counts = self.counts.lock();
-            if counts.len() > REMEMBERED_MAX {
-                counts.clear();
+    /// Starts the task that writes the events, until `stop`.
+    pub(crate) fn start(api: Arc<dyn NodeApi>, node: &str, stop: CancellationToken) -> Events {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let node = node.to_string();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = write_all(&*api, &node, receiver) => {}
             }
-            counts.get_mut(&key).map(|(name, count, body)| {
-                *count += 1;
-                body["count"] = json!(*count);
-                body["lastTimestamp"] = json!(now);
-                (name.clone(), body.clone())
-            })
+        });
+        Events(sender)
+    }
+
+    /// Never waits: when too many wait already, it is not told.
+    pub(crate) fn say(&self, pod: &Pod, container: Option<&str>, warning: bool, reason: &str, message: String) {
+        let about = ObjectReference {
+            kind: "Pod".into(),
+            api_version: "v1".into(),
+            namespace: pod.metadata.namespace.clone(),
+            name: pod.metadata.name.clone(),
+            uid: pod.metadata.uid.clone(),
+            resource_version: pod.metadata.resource_version.clone(),
+            field_path: container.map(|name| format!("spec.containers{{{name}}}")).unwrap_or_default(),
         };
-        if let Some((name, body)) = known
-            && self.api.update(&EVENT, Some(&namespace), &name, body).await.is_ok()
-        {
-            return;
-        }
-        let name = format!("{pod}.{:016x}", crate::clock::random::<u64>());
-        let body = json!({"metadata": {"name": name, "namespace": namespace}, "involvedObject": about, "reason": reason, "message": message,
-            "type": if warning { "Warning" } else { "Normal" }, "source": {"component": "kubelet", "host": self.node}, "reportingComponent": "kubelet",
-            "reportingInstance": self.node, "firstTimestamp": now, "lastTimestamp": now, "count": 1});
-        match self.api.create(&EVENT, Some(&namespace), body.clone()).await {
-            Ok(_) => {
-                self.counts.lock().insert(key, (name, 1, body));
-            }
-            Err(status) => tracing::debug!(error = %status, reason, "event not written"),
+        if self.0.try_send(Happening { about, warning, reason: reason.into(), message }).is_err() {
+            tracing::debug!(reason, "too many events wait; one is not written");
         }
     }
+}
+
+async fn write_all(api: &dyn NodeApi, node: &str, mut receiver: mpsc::Receiver<Happening>) {
+    let mut correlator = Correlator::default();
+    let mut heard = Vec::with_capacity(TOGETHER_MAX);
+    while receiver.recv_many(&mut heard, TOGETHER_MAX).await > 0 {
+        let entries = correlator.hear_all(heard.drain(..), crate::clock::now().as_second(), crate::clock::random::<u64>);
+        let writes = entries.into_iter().map(|(what, entry)| async move {
+            let written = write(api, node, &what, &entry).await;
+            (entry.key, written)
+        });
+        for (key, written) in futures::stream::iter(writes).buffered(TOGETHER_MAX).collect::<Vec<_>>().await {
+            if let Err(status) = written {
+                tracing::debug!(error = %status, "event not written");
+                correlator.forget(&key);
+            }
+        }
+    }
+}
+
+async fn write(api: &dyn NodeApi, node: &str, what: &Happening, entry: &Entry) -> Result<(), Status> {
+    let namespace = Some(namespace(&what.about));
+    let now = crate::worker::now_text();
+    let first = jiff::Timestamp::from_second(entry.first).map_or_else(|_| now.clone(), crate::worker::text);
+    let body = body(what, entry, Source { component: "kubelet", host: node }, &first, &now);
+    if entry.count > 1 && api.update(&EVENT, namespace, &entry.name, body.clone()).await.is_ok() {
+        return Ok(());
+    }
+    api.create(&EVENT, namespace, body).await.map(|_| ())
 }

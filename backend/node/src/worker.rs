@@ -110,7 +110,12 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, found: Vec<ContainerInfo>) -> mps
 }
 
 pub(crate) fn now_text() -> String {
-    crate::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    text(crate::clock::now())
+}
+
+/// RFC 3339 with whole seconds, as the API shows times.
+pub(crate) fn text(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 pub(crate) fn now_ms() -> i64 {
@@ -121,9 +126,8 @@ fn parse_ms(text: Option<&String>) -> i64 {
     text.and_then(|t| t.parse::<jiff::Timestamp>().ok()).map_or(0, |t| t.as_millisecond())
 }
 
-/// RFC 3339 with whole seconds, as the API shows times.
-fn whole_seconds(text: &str) -> String {
-    text.parse::<jiff::Timestamp>().map_or_else(|_| text.to_string(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+fn whole_seconds(given: &str) -> String {
+    given.parse().map_or_else(|_| given.to_string(), text)
 }
 
 pub(crate) fn instance(info: &ContainerInfo) -> Option<Instance> {
