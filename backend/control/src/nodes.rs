@@ -97,5 +97,5 @@ fn gone(nodes: &[Object], mut by_node: BTreeMap<String, Vec<Arc<PodFacts>>>, rou
         *rounds.entry(name.clone()).or_default() += 1;
     }
     by_node.retain(|name, _| rounds.get(name).copied().unwrap_or(0) >= ORPHAN_ROUNDS);
-    orphaned_pods(by_node.values().flatten().map(AsRef::as_ref), |_| false)
+    orphaned_pods(by_node.values().flatten().map(AsRef::as_ref))
 }

@@ -103,15 +103,8 @@ impl Scheduler {
     fn take(&mut self, signal: Signal) {
         match signal {
             Signal::Node(_, Some(facts)) => {
-                let known = self.cluster.node(&facts.name).is_some_and(|n| n.facts == *facts);
+                self.retry |= self.cluster.node(&facts.name).is_none_or(|n| n.facts != *facts);
                 self.cluster.set_node(NodeFacts::clone(&facts));
-                if !known {
-                    self.retry = true;
-                    // Pods that are bound to it may have come before it.
-                    for pod in self.context.pods.all().iter().filter(|p| p.node == facts.name) {
-                        self.cluster.set_pod(pod);
-                    }
-                }
             }
             Signal::Node(name, None) => self.cluster.remove_node(&name),
             Signal::Pod(key, None) => {

@@ -104,17 +104,16 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         }
 }
 
-/// Pods on nodes that no longer exist will never be stopped by anybody: they are removed at once.
-pub fn orphaned_pods<'a>(pods: impl Iterator<Item = &'a PodFacts>, node_exists: impl Fn(&str) -> bool) -> Vec<Write> {
-    pods.filter(|p| !p.node.is_empty() && !node_exists(&p.node))
-        .map(|p| Write::Delete {
-            kind: &POD,
-            namespace: p.namespace.clone(),
-            name: p.name.clone(),
-            uid: p.uid.clone(),
-            grace_seconds: Some(0),
-        })
-        .collect()
+/// Pods of a node that no longer exists will never be stopped by anybody: they are removed at once.
+pub fn orphaned_pods<'a>(pods: impl Iterator<Item = &'a PodFacts>) -> Vec<Write> {
+    pods.map(|p| Write::Delete {
+        kind: &POD,
+        namespace: p.namespace.clone(),
+        name: p.name.clone(),
+        uid: p.uid.clone(),
+        grace_seconds: Some(0),
+    })
+    .collect()
 }
 
 #[cfg(test)]

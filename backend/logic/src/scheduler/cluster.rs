@@ -24,6 +24,8 @@ pub struct Cluster {
     position: HashMap<String, usize>,
     /// Where each placed pod is, so that its change or end finds it.
     placed: HashMap<(String, String), String>,
+    /// Pods of nodes that are not known, by node: a node may come after its pods, or come back to them.
+    homeless: HashMap<String, BTreeMap<(String, String), Arc<PodFacts>>>,
 }
 
 impl Cluster {
@@ -35,11 +37,12 @@ impl Cluster {
         self.position.get(name).map(|i| &self.nodes[*i])
     }
 
-    /// Adds a node or replaces what is known of it; its pods stay.
+    /// Adds a node, with the pods that waited for it, or replaces what is known of it; its pods stay.
     pub fn set_node(&mut self, facts: NodeFacts) {
         match self.position.get(&facts.name) {
             Some(i) => self.nodes[*i].facts = facts,
             None => {
+                let waiting = self.homeless.remove(&facts.name).unwrap_or_default();
                 self.position.insert(facts.name.clone(), self.nodes.len());
                 self.nodes.push(NodeState {
                     facts,
@@ -48,6 +51,7 @@ impl Cluster {
                     host_ports: Vec::new(),
                     owners: HashMap::new(),
                 });
+                waiting.values().for_each(|pod| self.set_pod(pod));
             }
         }
     }
@@ -55,8 +59,8 @@ impl Cluster {
     pub fn remove_node(&mut self, name: &str) {
         let Some(i) = self.position.remove(name) else { return };
         let gone = self.nodes.swap_remove(i);
-        for key in gone.pods.keys() {
-            self.placed.remove(key);
+        if !gone.pods.is_empty() {
+            self.homeless.insert(name.to_string(), gone.pods);
         }
         if let Some(moved) = self.nodes.get(i) {
             self.position.insert(moved.facts.name.clone(), i);
@@ -70,7 +74,11 @@ impl Cluster {
         if pod.node.is_empty() || pod.phase.finished() {
             return;
         }
-        let Some(i) = self.position.get(&pod.node).copied() else { return };
+        self.placed.insert(key.clone(), pod.node.clone());
+        let Some(i) = self.position.get(&pod.node).copied() else {
+            self.homeless.entry(pod.node.clone()).or_default().insert(key, pod.clone());
+            return;
+        };
         let node = &mut self.nodes[i];
         node.requested = node.requested.plus(pod.requests);
         for port in pod.ports.iter().filter(|p| p.host_port != 0) {
@@ -79,13 +87,20 @@ impl Cluster {
         if let Some(owner) = &pod.owner {
             *node.owners.entry(owner.uid.clone()).or_default() += 1;
         }
-        node.pods.insert(key.clone(), pod.clone());
-        self.placed.insert(key, pod.node.clone());
+        node.pods.insert(key, pod.clone());
     }
 
     pub fn remove_pod(&mut self, key: &(String, String)) {
         let Some(name) = self.placed.remove(key) else { return };
-        let Some(i) = self.position.get(&name).copied() else { return };
+        let Some(i) = self.position.get(&name).copied() else {
+            if let Some(pods) = self.homeless.get_mut(&name) {
+                pods.remove(key);
+                if pods.is_empty() {
+                    self.homeless.remove(&name);
+                }
+            }
+            return;
+        };
         let node = &mut self.nodes[i];
         let Some(pod) = node.pods.remove(key) else { return };
         node.requested = node.requested.minus(pod.requests);

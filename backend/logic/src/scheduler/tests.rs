@@ -120,3 +120,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn pods_that_are_there_before_their_node_or_outlive_it_count_when_it_is_there() {
+    let small = || node("n1", json!({}));
+    let bound = |name: &str| {
+        let mut p = pod(name, json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "1500m"}}}]}));
+        p.node = "n1".into();
+        Arc::new(p)
+    };
+    let next = pod("next", json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}));
+    let mut c = Cluster::default();
+    c.set_pod(&bound("early"));
+    c.set_node(small());
+    assert!(refused(&c, &next).contains("cpu"), "the pod that came first takes its part");
+    c.remove_node("n1");
+    c.set_node(small());
+    assert!(refused(&c, &next).contains("cpu"), "a node that comes back has its pods still");
+    c.remove_node("n1");
+    c.remove_pod(&("n".into(), "early".into()));
+    c.set_node(small());
+    assert_eq!(schedule(&next, &c, 0), Decision::Bind { node: "n1".into() }, "what ended meanwhile takes nothing");
+    assert_eq!(c.node("n1").unwrap().pods.len(), 0);
+}
