@@ -24,6 +24,9 @@ async fn endless_creates_are_refused_and_deletions_make_room() {
     admin.create("/api/v1/namespaces/team/pods", &pod).await;
     let vera = cluster.user("vera");
     vera.create(MAPS, &map("small", 10)).await;
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/held"]}});
+    vera.create(MAPS, &held).await;
+    assert_eq!(vera.status(Method::DELETE, &format!("{MAPS}/held"), "", "").await, 200);
 
     let mut made = 0;
     let refusal = loop {
@@ -44,6 +47,11 @@ async fn endless_creates_are_refused_and_deletions_make_room() {
     assert_eq!(admin.post(MAPS, &map("admin", MAP_BYTES)).await.0, 507, "nobody makes new objects");
     let larger = map("small", MAP_BYTES).to_string();
     assert_eq!(vera.status(Method::PUT, &format!("{MAPS}/small"), "application/json", &larger).await, 507, "users' objects do not grow");
+    let grown = json!({"data": {"x": "y".repeat(MAP_BYTES)}}).to_string();
+    let merge = "application/merge-patch+json";
+    assert_eq!(vera.status(Method::PATCH, &format!("{MAPS}/held"), merge, &grown).await, 507, "nor while they wait for their end");
+    let let_go = r#"{"metadata": {"finalizers": null}}"#;
+    assert_eq!(vera.status(Method::PATCH, &format!("{MAPS}/held"), merge, let_go).await, 200);
     let smaller = map("m0", 10).to_string();
     let labels = r#"{"metadata": {"labels": {"a": "b"}}}"#;
 
@@ -63,6 +71,12 @@ async fn endless_creates_are_refused_and_deletions_make_room() {
     assert_eq!(vera.post(MAPS, &map("again", MAP_BYTES / 2)).await.0, 201, "and makes room");
     assert_eq!(vera.status(Method::DELETE, &format!("{MAPS}/m1"), "", "").await, 200);
     vera.create(MAPS, &map("more", MAP_BYTES)).await;
-    assert_eq!(vera.status(Method::PATCH, &format!("{MAPS}/small"), "application/merge-patch+json", labels).await, 200);
+    assert_eq!(vera.status(Method::PATCH, &format!("{MAPS}/small"), merge, labels).await, 200);
+    let page = cluster.admin().client;
+    let page = page.send(page.request(Method::GET, "/metrics")).await.expect("an answer").text().await.expect("text");
+    assert!(
+        page.lines().any(|l| l.starts_with("apiserver_request_total{") && l.contains("code=\"507\"")),
+        "refusals are counted by their code"
+    );
     cluster.stop().await;
 }

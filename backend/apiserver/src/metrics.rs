@@ -26,8 +26,10 @@ pub enum Verb {
 /// In the order of [`Verb`].
 const VERBS: [&str; 10] = ["GET", "LIST", "WATCH", "POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION", "CONNECT", "other"];
 /// Codes that are told apart; all others are `other`.
-const CODES: [u16; 27] =
-    [101, 200, 201, 202, 204, 301, 302, 304, 307, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 416, 422, 429, 500, 501, 502, 503, 504];
+const CODES: [u16; 28] = [
+    101, 200, 201, 202, 204, 301, 302, 304, 307, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 416, 422, 429, 500, 501, 502, 503, 504,
+    507,
+];
 /// Subresources of one kind that are told apart.
 const SUBRESOURCES_MAX: usize = 15;
 

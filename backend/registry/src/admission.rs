@@ -1,6 +1,7 @@
 //! Feeds `logic::admission` with what it needs from the store: namespaces, limits, quotas and what is used.
 use crate::clock;
 use crate::encode::encode;
+use crate::metrics::{self, Step};
 use crate::object::Object;
 use crate::registry_impl::{Inner, Registry};
 use logic::admission::{limits, quota, service_account};
@@ -66,6 +67,16 @@ impl Registry {
     /// Counts what the namespace uses and refuses what would pass a quota. The returned operations write the new
     /// `status.used` in the same commit; the guard must be held until then.
     pub(crate) async fn charge_quota(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) -> Result<(Option<QuotaGuard>, Vec<Op>), Status> {
+        metrics::wait(Step::Quota, self.charge(kind, namespace, old, new)).await
+    }
+
+    async fn charge(
         &self,
         kind: &'static Kind,
         namespace: &str,

@@ -1,4 +1,6 @@
 //! The only door to the store: authorise, admit, default, validate, commit; list and watch from memory.
+mod binding;
+mod body;
 pub mod caller;
 pub mod object;
 pub mod options;

@@ -34,11 +34,25 @@ static STEPS: [Taken; 5] =
 pub(crate) static SLOW_WATCHERS: Counter = Counter::new();
 pub(crate) static WATCH_EVENTS: Counter = Counter::new();
 
-/// Notes how long a step took that began then, and whether it refused.
-pub(crate) fn step<T>(step: Step, began: Instant, outcome: Result<T, Status>) -> Result<T, Status> {
-    let taken = &STEPS[step as usize];
-    taken.seconds.since(began);
-    outcome.inspect_err(|_| taken.refused.inc())
+/// Takes a step and notes how long it took.
+pub(crate) fn step<T>(step: Step, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let outcome = work();
+    STEPS[step as usize].seconds.since(began);
+    outcome
+}
+
+/// The same for a step that may refuse.
+pub(crate) fn check<T>(which: Step, work: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
+    step(which, work).inspect_err(|_| STEPS[which as usize].refused.inc())
+}
+
+/// The same for a step that waits.
+pub(crate) async fn wait<T>(which: Step, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let began = Instant::now();
+    let outcome = work.await;
+    STEPS[which as usize].seconds.since(began);
+    outcome.inspect_err(|_| STEPS[which as usize].refused.inc())
 }
 
 /// Objects and bytes.

@@ -124,8 +124,7 @@ impl Registry {
 
     /// May the caller do this? For access reviews and for what is not an object (logs, exec, non-resource URLs).
     pub fn authorise(&self, caller: &Caller, request: &AccessRequest) -> Result<(), Status> {
-        let began = std::time::Instant::now();
-        metrics::step(Step::Authorise, began, self.0.policy.authorise(&*self.0.store, caller, request))
+        metrics::check(Step::Authorise, || self.0.policy.authorise(&*self.0.store, caller, request))
     }
 
     /// Everything the caller may do in a namespace, as `resourceRules` and `nonResourceRules` of a rules review.

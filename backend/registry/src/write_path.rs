@@ -1,11 +1,12 @@
 //! The write path of the cluster: authorise → admit → default → validate → commit. Nothing is stored by any other way.
+use crate::body::{fields, object_of, place, same_object};
 use crate::caller::Caller;
 use crate::clock;
 use crate::encode::encode;
 use crate::error::{FULL, from_store, full};
 use crate::metrics::{self, Step};
 use crate::object::Object;
-use crate::options::{FieldValidation, Patch, WriteOptions};
+use crate::options::{Patch, WriteOptions};
 use crate::registry_impl::{Registry, Written};
 use crate::service_address::Reserved;
 use crate::{ownership, patching, strategy, views};
@@ -16,11 +17,10 @@ use shared::objects::rbac::{PolicyRule, RoleBinding};
 use shared::status::Status;
 use shared::validate;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 use store::{Change, Expect, Op, Record};
 
 /// How often a write that met a concurrent one is computed again before the caller hears of the conflict.
-const CONFLICT_RETRIES_MAX: usize = 16;
+pub(crate) const CONFLICT_RETRIES_MAX: usize = 16;
 /// How many generated names are tried.
 const NAME_TRIES_MAX: usize = 8;
 /// A generated name keeps this much of its base, so that base and suffix fit into a label.
@@ -117,13 +117,9 @@ impl Registry {
         strategy::prepare_create(kind, &mut object, clock::new_uid(), clock::now_text());
         let mut value = Value::Object(object);
         strategy::drop_nulls(&mut value);
-        let began = Instant::now();
-        metrics::step(Step::Admit, began, self.admit(kind, namespace, &name, &mut value))?;
-        let began = Instant::now();
-        defaults::apply(kind, &mut value);
-        metrics::step(Step::Default, began, Ok(()))?;
-        let began = Instant::now();
-        metrics::step(Step::Validate, began, check(kind, &name, validate::create(kind, &value)))?;
+        metrics::check(Step::Admit, || self.admit(kind, namespace, &name, &mut value))?;
+        metrics::step(Step::Default, || defaults::apply(kind, &mut value));
+        metrics::check(Step::Validate, || check(kind, &name, validate::create(kind, &value)))?;
         self.may_grant(caller, kind, namespace, &value)?;
         ownership::note(kind, None, &mut value, "", options);
         let key = store::key::object(kind, namespace, &name);
@@ -164,10 +160,7 @@ impl Registry {
     ) -> Result<Written, Status> {
         let name = value["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
-            Some(ns) => {
-                let began = Instant::now();
-                metrics::step(Step::Quota, began, self.charge_quota(kind, ns, None, Some(&value)).await)?
-            }
+            Some(ns) => self.charge_quota(kind, ns, None, Some(&value)).await?,
             None => (None, Vec::new()),
         };
         let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };
@@ -360,9 +353,7 @@ impl Registry {
         strategy::drop_nulls(&mut value);
         if subresource != "finalize" {
             // Not here: it would put the finalizer back that is being taken away.
-            let began = Instant::now();
-            defaults::apply(kind, &mut value);
-            metrics::step(Step::Default, began, Ok(()))?;
+            metrics::step(Step::Default, || defaults::apply(kind, &mut value));
         }
         let old = Value::Object(old);
         if subresource.is_empty() {
@@ -373,16 +364,15 @@ impl Registry {
             return Ok(Written { object: current.clone(), warnings: Vec::new() });
         }
         if subresource.is_empty() {
-            let began = Instant::now();
-            metrics::step(Step::Validate, began, check(kind, &name, validate::update(kind, &value, &old)))?;
+            metrics::check(Step::Validate, || check(kind, &name, validate::update(kind, &value, &old)))?;
             self.may_grant(caller, kind, namespace, &value)?;
         }
         if finished_deletion(kind, &value) {
             return self.remove_finished(kind, namespace, current, value, options).await;
         }
-        // Reports of status, what ends a deletion, and the cluster's own parts (endpoints, nodes) go on in a full store.
-        let deleting = value["metadata"].get("deletionTimestamp").is_some();
-        let vital = !subresource.is_empty() || deleting || caller.0.groups.iter().any(|g| g == crate::caller::GROUP_MASTERS);
+        // Reports of status and the cluster's own parts (endpoints, nodes) go on in a full store. Nothing else that grows
+        // does: what is left is theirs.
+        let vital = subresource == "status" || caller.0.groups.iter().any(|g| g == crate::caller::GROUP_MASTERS);
         if *kind != SERVICE {
             return self.commit_replacement(kind, namespace, current, &old, &value, vital, options).await;
         }
@@ -407,10 +397,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let (_guard, quota_ops) = match namespace.filter(|_| kind.namespaced()) {
-            Some(ns) => {
-                let began = Instant::now();
-                metrics::step(Step::Quota, began, self.charge_quota(kind, ns, Some(old), Some(value)).await)?
-            }
+            Some(ns) => self.charge_quota(kind, ns, Some(old), Some(value)).await?,
             None => (None, Vec::new()),
         };
         let Value::Object(map) = value else { return Err(Status::internal("an object stopped being one")) };
@@ -453,41 +440,6 @@ impl Registry {
         }
         Ok(Written { object: unstored(kind, current.record.key.clone(), bytes), warnings: Vec::new() })
     }
-
-    /// POST pods/NAME/binding: sets `spec.nodeName` and the PodScheduled condition, once.
-    pub async fn bind(&self, caller: &Caller, namespace: &str, pod: &str, node: &str) -> Result<(), Status> {
-        self.allow(caller, "create", &POD, Some(namespace), pod, "binding")?;
-        for _ in 0..CONFLICT_RETRIES_MAX {
-            let current = self.load(&POD, Some(namespace), pod).ok_or_else(|| Status::not_found(&POD, pod))?;
-            let mut value = current.value();
-            if value["metadata"].get("deletionTimestamp").is_some() {
-                return Err(Status::conflict(&POD, pod, &format!("pod {pod} is being deleted, cannot be assigned to a host")));
-            }
-            if let Some(bound) = value["spec"].get("nodeName").and_then(Value::as_str).filter(|n| !n.is_empty()) {
-                return Err(Status::conflict(&POD, pod, &format!("pod {pod} is already assigned to node {bound:?}")));
-            }
-            value["spec"]["nodeName"] = json!(node);
-            let condition =
-                json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": clock::now_text()});
-            let mut conditions: Vec<Value> = value["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            conditions.retain(|c| c["type"] != "PodScheduled");
-            conditions.push(condition);
-            value["status"]["conditions"] = conditions.into();
-            strategy::drop_nulls(&mut value);
-            let Value::Object(map) = value else { return Err(Status::internal("the stored pod is no object")) };
-            let (bytes, at) = encode(&map);
-            let op = Op {
-                key: current.record.key.clone(),
-                expect: Expect::Revision(current.revision()),
-                change: Change::Put { value: bytes, revision_at: Some(at) },
-            };
-            match self.0.store.commit(vec![op]).await {
-                Err(store::Error::Conflict { .. }) => {}
-                other => return other.map(|_| ()).map_err(|e| from_store(e, &POD, pod)),
-            }
-        }
-        Err(Status::modified(&POD, pod))
-    }
 }
 
 /// Runs a write to its end even when its caller goes away in the middle, so that it settles what it took.
@@ -507,82 +459,6 @@ fn finished_deletion(kind: &Kind, value: &Value) -> bool {
 
 fn check(kind: &Kind, name: &str, errors: Vec<shared::status::FieldError>) -> Result<(), Status> {
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, name, &errors)) }
-}
-
-/// Wrong types are refused, unknown members dropped: silently, with a warning, or (strict) refused too.
-fn fields(kind: &Kind, object: &mut Map<String, Value>, options: &WriteOptions) -> Result<Vec<String>, Status> {
-    let mut value = Value::Object(std::mem::take(object));
-    let report = schema::validate::check_fields(kind, &value);
-    let strict = options.field_validation == FieldValidation::Strict;
-    if let Some(why) = report.refusal(&kind.api_version(), kind.kind, &[], strict) {
-        return Err(Status::bad_request(why));
-    }
-    // Always: quantities come out in canonical spelling, and what Go leaves out is left out.
-    schema::validate::prune(kind, &mut value);
-    if let Value::Object(map) = value {
-        *object = map;
-    }
-    Ok(if options.field_validation == FieldValidation::Warn { report.unknown } else { Vec::new() })
-}
-
-/// The body must be an object of this kind.
-fn object_of(kind: &Kind, body: Value) -> Result<Map<String, Value>, Status> {
-    let Value::Object(mut map) = body else {
-        return Err(Status::bad_request(format!("the body must be a JSON object of kind {}", kind.kind)));
-    };
-    let text = |m: &str| map.get(m).and_then(Value::as_str).unwrap_or_default();
-    if !text("kind").is_empty() && text("kind") != kind.kind || !text("apiVersion").is_empty() && text("apiVersion") != kind.api_version() {
-        let given = format!("{}, Kind={}", text("apiVersion"), text("kind"));
-        return Err(Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {given}", kind.kind)));
-    }
-    map.insert("kind".into(), kind.kind.into());
-    map.insert("apiVersion".into(), kind.api_version().into());
-    let metadata = map.entry("metadata").or_insert_with(|| json!({}));
-    if metadata.is_null() {
-        *metadata = json!({});
-    }
-    if !metadata.is_object() {
-        return Err(Status::bad_request("metadata must be an object"));
-    }
-    Ok(map)
-}
-
-/// Name and namespace of body and URL must agree; the URL's are filled in.
-fn place(kind: &Kind, namespace: Option<&str>, name: Option<&str>, object: &mut Map<String, Value>) -> Result<(), Status> {
-    let metadata = &mut object["metadata"];
-    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
-    match namespace.filter(|_| kind.namespaced()) {
-        Some(ns) => {
-            if !given.is_empty() && given != ns {
-                return Err(Status::bad_request(format!(
-                    "the namespace of the provided object does not match the namespace sent on the request ({given} and {ns})"
-                )));
-            }
-            metadata["namespace"] = json!(ns);
-        }
-        None => {
-            metadata.as_object_mut().map(|m| m.remove("namespace"));
-        }
-    }
-    if let Some(name) = name {
-        let given = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
-        if !given.is_empty() && given != name {
-            return Err(Status::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({name})")));
-        }
-        metadata["name"] = json!(name);
-    }
-    Ok(())
-}
-
-/// A body that names a uid means that very object.
-fn same_object(kind: &Kind, new: &Map<String, Value>, old: &Map<String, Value>, name: &str) -> Result<(), Status> {
-    let uid = |o: &Map<String, Value>| o.get("metadata").and_then(|m| m.get("uid")).and_then(Value::as_str).unwrap_or_default().to_string();
-    let (asked, actual) = (uid(new), uid(old));
-    if !asked.is_empty() && asked != actual {
-        let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}");
-        return Err(Status::conflict(kind, name, &why));
-    }
-    Ok(())
 }
 
 fn without_revision(value: &Value) -> Value {
