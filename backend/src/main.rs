@@ -50,7 +50,7 @@ fn main() -> ExitCode {
                 false => Err("this host is not fit for a cluster yet".into()),
             },
             Command::Version => {
-                println!("openshift v{}\nkubernetes v1.33.0", env!("CARGO_PKG_VERSION"));
+                println!("openshift v{}\nkubernetes {}", env!("CARGO_PKG_VERSION"), shared::version::KUBERNETES);
                 Ok(())
             }
         }

@@ -1,9 +1,7 @@
 //! What `/metrics` says of the process itself, and the page of all parts together.
 use meter::{Kind, Page};
-
-/// The kernel's unit of CPU times for programs, whatever its own clock is.
-const TICKS_PER_SECOND: f64 = 100.0;
-const PAGE_BYTES: u64 = 4096;
+use rustix::param::{clock_ticks_per_second, page_size};
+use shared::version::{ARCHITECTURE, KUBERNETES, MAJOR, MINOR};
 
 /// Every part's families but the API server's own.
 pub(crate) fn write(page: &mut Page) {
@@ -15,14 +13,14 @@ pub(crate) fn write(page: &mut Page) {
     family.value(
         &[
             ("version", env!("CARGO_PKG_VERSION")),
-            ("kubernetes", "v1.33.0"),
+            ("kubernetes", KUBERNETES),
             ("os", std::env::consts::OS),
             ("arch", std::env::consts::ARCH),
         ],
         1,
     );
     let mut family = page.family("kubernetes_build_info", Kind::Gauge, "The Kubernetes whose API is served; always 1");
-    family.value(&[("major", "1"), ("minor", "33"), ("git_version", "v1.33.0"), ("platform", "linux/amd64")], 1);
+    family.value(&[("major", MAJOR), ("minor", MINOR), ("git_version", KUBERNETES), ("platform", &format!("linux/{ARCHITECTURE}"))], 1);
 }
 
 /// Numbers of `/proc/self/stat`, counted as proc(5) does.
@@ -36,11 +34,11 @@ fn process(page: &mut Page) {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let stat = read("/proc/self/stat");
     let of = |number| field(&stat, number).unwrap_or(0);
-    let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
+    let seconds = |ticks: u64| ticks as f64 / clock_ticks_per_second() as f64;
     page.family("process_cpu_seconds_total", Kind::Counter, "Time on processors").value(&[], seconds(of(14) + of(15)));
     page.number("process_threads", "Threads", of(20));
     page.number("process_virtual_memory_bytes", "Addresses that are mapped", of(23));
-    page.number("process_resident_memory_bytes", "Memory in use", of(24) * PAGE_BYTES);
+    page.number("process_resident_memory_bytes", "Memory in use", of(24) * page_size() as u64);
     let booted = read("/proc/stat").lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok()).unwrap_or(0);
     page.number("process_start_time_seconds", "When the process began, since 1970", booted as f64 + seconds(of(22)));
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);

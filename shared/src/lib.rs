@@ -16,5 +16,6 @@ pub mod simulated;
 pub mod status;
 pub mod table;
 pub mod validate;
+pub mod version;
 pub mod watch;
 pub mod why;

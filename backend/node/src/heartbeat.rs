@@ -4,6 +4,7 @@ use crate::runtime::EngineInfo;
 use crate::worker::now_text;
 use serde_json::{Value, json};
 use shared::kinds::{LEASE, NODE};
+use shared::version::{ARCHITECTURE, KUBERNETES};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +50,7 @@ fn status(node: &Node, engine: Result<&EngineInfo, &str>, before: &Value) -> Val
         };
         out["nodeInfo"] = json!({"machineID": read("/etc/machine-id"), "systemUUID": read("/etc/machine-id"), "bootID": read("/proc/sys/kernel/random/boot_id"),
             "kernelVersion": info.kernel_version, "osImage": info.os_image, "containerRuntimeVersion": format!("{}://{}", info.name, info.version),
-            "kubeletVersion": "v1.33.0", "kubeProxyVersion": "v1.33.0", "operatingSystem": "linux", "architecture": architecture});
+            "kubeletVersion": KUBERNETES, "kubeProxyVersion": KUBERNETES, "operatingSystem": "linux", "architecture": architecture});
     }
     out
 }
@@ -57,7 +58,7 @@ fn status(node: &Node, engine: Result<&EngineInfo, &str>, before: &Value) -> Val
 /// Makes the node known and ready; tries until the API takes it.
 pub(crate) async fn register(node: &Arc<Node>, engine: Result<&EngineInfo, &str>) {
     let name = &node.config.node_name;
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let arch = ARCHITECTURE;
     loop {
         let outcome = match node.api.get(&NODE, None, name).await {
             Ok(existing) => {

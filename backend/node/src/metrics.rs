@@ -51,8 +51,10 @@ static OPERATIONS: [Calls; 14] = [
     Calls::new("container_stats"),
 ];
 
-/// Notes a call to the engine that began then.
-pub(crate) fn called<T, E>(operation: Operation, began: Instant, outcome: Result<T, E>) -> Result<T, E> {
+/// Makes a call to the engine, and notes it.
+pub(crate) async fn called<T, E>(operation: Operation, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let began = Instant::now();
+    let outcome = call.await;
     let calls = &OPERATIONS[operation as usize];
     calls.seconds.since(began);
     outcome.inspect_err(|_| calls.errors.inc())

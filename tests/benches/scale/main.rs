@@ -1,7 +1,8 @@
 //! A thousand nodes: how soon ten thousand pods are bound, then how soon they run, and what each costs in memory.
 //!
 //! The write path, the durable store, scheduler, controllers, watches and node agents are the real ones; only the engine
-//! is simulated. `SCALE_NODES` and `SCALE_PODS` change the size; `cargo bench --bench scale -- bound` does one part.
+//! is simulated. `SCALE_NODES` and `SCALE_PODS` change the size; `cargo bench --bench scale -- bound` does one part of
+//! `bound`, `large` and `running`.
 mod large;
 
 use e2e::Cluster;

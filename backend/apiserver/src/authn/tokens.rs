@@ -82,7 +82,7 @@ impl Tokens {
     }
 
     /// A token as RFC 7515 §3.1 writes it. Signed by `ring` with a key that was read once: every pod needs a token, and
-    /// `jsonwebtoken` reads and checks the key each time, which took most of a pod's start.
+    /// `jsonwebtoken` reads and checks the key each time.
     pub fn sign(&self, claims: &Claims) -> Result<String, String> {
         let part = |json: serde_json::Result<Vec<u8>>| json.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).map_err(|e| e.to_string());
         let message = format!("{}.{}", part(serde_json::to_vec(&self.header))?, part(serde_json::to_vec(claims))?);

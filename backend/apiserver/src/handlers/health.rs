@@ -5,23 +5,20 @@ use crate::respond::{self, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::status::Status;
-
-/// The version of the Kubernetes API that this server speaks.
-pub const MAJOR: &str = "1";
-pub const MINOR: &str = "33";
+use shared::version::{ARCHITECTURE, KUBERNETES, MAJOR, MINOR};
 
 /// `/version`
 pub fn version() -> Value {
     json!({
         "major": MAJOR,
         "minor": MINOR,
-        "gitVersion": format!("v{MAJOR}.{MINOR}.0+openshift-{}", env!("CARGO_PKG_VERSION")),
+        "gitVersion": format!("{KUBERNETES}+openshift-{}", env!("CARGO_PKG_VERSION")),
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "none",
         "compiler": "rustc",
-        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+        "platform": format!("linux/{ARCHITECTURE}"),
     })
 }
 

@@ -46,7 +46,8 @@ impl PodStreams for FakePods {
             }
             words => {
                 let (out, err) = (Bytes::from(words[1..].join(" ") + "\n"), Bytes::from_static(b"to stderr\n"));
-                // No real process speaks at once, and kubectl drops what comes before it has opened its own streams.
+                // No real process speaks at once, and many a kubectl drops what comes while it still opens its streams
+                // (mended in kubernetes/kubernetes#131203).
                 let output = futures::stream::iter([Ok(Output::Stdout(out)), Ok(Output::Stderr(err))]);
                 let output = futures::stream::once(tokio::time::sleep(FIRST_WORD)).flat_map(move |()| output.clone()).boxed();
                 Process { stdin: None, output, exit: Box::pin(async { Ok(0) }), resize }

@@ -7,73 +7,57 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use std::sync::Arc;
-use std::time::Instant;
 
 pub(crate) struct Counted(pub(crate) Arc<dyn Runtime>);
 
 #[async_trait]
 impl Runtime for Counted {
     async fn info(&self) -> Result<EngineInfo> {
-        let began = Instant::now();
-        called(Operation::Version, began, self.0.info().await)
+        called(Operation::Version, self.0.info()).await
     }
     async fn list(&self) -> Result<Vec<ContainerInfo>> {
-        let began = Instant::now();
-        called(Operation::List, began, self.0.list().await)
+        called(Operation::List, self.0.list()).await
     }
     async fn inspect(&self, id: &str) -> Result<ContainerInfo> {
-        let began = Instant::now();
-        called(Operation::Inspect, began, self.0.inspect(id).await)
+        called(Operation::Inspect, self.0.inspect(id)).await
     }
     async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
-        let began = Instant::now();
-        called(Operation::Run, began, self.0.run(spec).await)
+        called(Operation::Run, self.0.run(spec)).await
     }
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
-        let began = Instant::now();
-        called(Operation::Stop, began, self.0.stop(id, grace_seconds).await)
+        called(Operation::Stop, self.0.stop(id, grace_seconds)).await
     }
     async fn remove(&self, id: &str) -> Result<()> {
-        let began = Instant::now();
-        called(Operation::Remove, began, self.0.remove(id).await)
+        called(Operation::Remove, self.0.remove(id)).await
     }
     async fn image_present(&self, image: &str) -> Result<bool> {
-        let began = Instant::now();
-        called(Operation::ImageStatus, began, self.0.image_present(image).await)
+        called(Operation::ImageStatus, self.0.image_present(image)).await
     }
     async fn image_user(&self, image: &str) -> Result<String> {
-        let began = Instant::now();
-        called(Operation::ImageStatus, began, self.0.image_user(image).await)
+        called(Operation::ImageStatus, self.0.image_user(image)).await
     }
     async fn pull(&self, image: &str) -> Result<()> {
-        let began = Instant::now();
-        called(Operation::Pull, began, self.0.pull(image).await)
+        called(Operation::Pull, self.0.pull(image)).await
     }
     async fn load_image(&self, image: &str, root: Bytes, entrypoint: &[String]) -> Result<()> {
-        let began = Instant::now();
-        called(Operation::LoadImage, began, self.0.load_image(image, root, entrypoint).await)
+        called(Operation::LoadImage, self.0.load_image(image, root, entrypoint)).await
     }
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         self.0.events()
     }
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<BoxStream<'static, std::result::Result<Output, RuntimeError>>> {
-        let began = Instant::now();
-        called(Operation::Logs, began, self.0.logs(id, options).await)
+        called(Operation::Logs, self.0.logs(id, options)).await
     }
     async fn exec(&self, id: &str, command: &[String], tty: bool, stdin: bool, user: &str) -> Result<Process> {
-        let began = Instant::now();
-        called(Operation::Exec, began, self.0.exec(id, command, tty, stdin, user).await)
+        called(Operation::Exec, self.0.exec(id, command, tty, stdin, user)).await
     }
     async fn attach(&self, id: &str, tty: bool, stdin: bool) -> Result<Process> {
-        let began = Instant::now();
-        called(Operation::Attach, began, self.0.attach(id, tty, stdin).await)
+        called(Operation::Attach, self.0.attach(id, tty, stdin)).await
     }
     async fn connect(&self, info: &ContainerInfo, port: u16) -> Result<Box<dyn Connection>> {
-        let began = Instant::now();
-        called(Operation::PortForward, began, self.0.connect(info, port).await)
+        called(Operation::PortForward, self.0.connect(info, port)).await
     }
     async fn stats(&self, id: &str) -> Result<Stats> {
-        let began = Instant::now();
-        called(Operation::Stats, began, self.0.stats(id).await)
+        called(Operation::Stats, self.0.stats(id)).await
     }
 }

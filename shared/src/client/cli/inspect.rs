@@ -62,7 +62,7 @@ pub(super) async fn version(client: Option<Client>) -> Result<()> {
         Some(client) => client.get("/version").await.ok(),
         None => None,
     };
-    let kubernetes = server.as_ref().and_then(|v| v["gitVersion"].as_str()).unwrap_or("v1.33.0");
+    let kubernetes = server.as_ref().and_then(|v| v["gitVersion"].as_str()).unwrap_or(crate::version::KUBERNETES);
     print(&format!("osc v{}\nkubernetes {kubernetes}\n", env!("CARGO_PKG_VERSION")))
 }
 
