@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub const STDIN: u8 = 0;
@@ -19,6 +20,8 @@ pub const RESIZE: u8 = 4;
 /// Version 5: the client closes the channel named in the next byte.
 const CLOSE: u8 = 255;
 const QUEUE_MESSAGES: usize = 32;
+/// A client that does not answer a ping within this time is served all the same.
+const LISTENING_MAX: Duration = Duration::from_millis(100);
 
 /// The subprotocols offered, best first.
 pub const PROTOCOLS: [&str; 6] =
@@ -74,7 +77,9 @@ pub struct Channels {
     dialect: Dialect,
 }
 
-/// Splits a socket into where output goes and what the client sends.
+/// Splits a socket into where output goes and what the client sends, and waits until the client listens:
+/// kubectl makes its streams while it already reads, and drops what comes for a stream that it has not made
+/// (kubernetes/kubernetes#131203). Its answer to a ping comes from the reader that was started last.
 pub async fn open(socket: WebSocket, dialect: Dialect, outputs: &[u8]) -> (Channels, Input) {
     let (sink, source) = socket.split();
     let mut channels = Channels { socket: sink, dialect };
@@ -82,10 +87,13 @@ pub async fn open(socket: WebSocket, dialect: Dialect, outputs: &[u8]) -> (Chann
     for channel in outputs {
         let _ = channels.socket.send(dialect.encode(*channel, b"")).await;
     }
+    let _ = channels.socket.send(Message::Ping(Bytes::new())).await;
     let (stdin_to, stdin) = mpsc::channel(QUEUE_MESSAGES);
     let (resize_to, resize) = mpsc::channel(QUEUE_MESSAGES);
     let gone = CancellationToken::new();
-    tokio::spawn(receive(source, dialect, stdin_to, resize_to, gone.clone()));
+    let (listening, listens) = oneshot::channel();
+    tokio::spawn(receive(source, dialect, stdin_to, resize_to, gone.clone(), listening));
+    let _ = tokio::time::timeout(LISTENING_MAX, listens).await;
     (channels, Input { stdin, resize, gone })
 }
 
@@ -95,11 +103,14 @@ async fn receive(
     stdin: mpsc::Sender<Bytes>,
     resize: mpsc::Sender<(u16, u16)>,
     gone: CancellationToken,
+    listening: oneshot::Sender<()>,
 ) {
-    let mut stdin = Some(stdin);
+    let (mut stdin, mut listening) = (Some(stdin), Some(listening));
     while let Some(Ok(message)) = source.next().await {
-        if matches!(message, Message::Close(_)) {
-            break;
+        match message {
+            Message::Close(_) => break,
+            // Whatever a client says shows that it is there.
+            _ => drop(listening.take()),
         }
         match dialect.decode(message) {
             Some((STDIN, bytes)) => {

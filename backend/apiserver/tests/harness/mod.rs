@@ -15,9 +15,6 @@ use shared::status::Status;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What a process takes to start, in the least.
-const FIRST_WORD: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// Pods whose processes are `echo WORDS`, `cat`, `exit N`; whose ports echo; whose logs have three lines.
 pub struct FakePods;
 
@@ -46,10 +43,7 @@ impl PodStreams for FakePods {
             }
             words => {
                 let (out, err) = (Bytes::from(words[1..].join(" ") + "\n"), Bytes::from_static(b"to stderr\n"));
-                // No real process speaks at once, and many a kubectl drops what comes while it still opens its streams
-                // (mended in kubernetes/kubernetes#131203).
-                let output = futures::stream::iter([Ok(Output::Stdout(out)), Ok(Output::Stderr(err))]);
-                let output = futures::stream::once(tokio::time::sleep(FIRST_WORD)).flat_map(move |()| output.clone()).boxed();
+                let output = futures::stream::iter([Ok(Output::Stdout(out)), Ok(Output::Stderr(err))]).boxed();
                 Process { stdin: None, output, exit: Box::pin(async { Ok(0) }), resize }
             }
         })

@@ -73,10 +73,14 @@ pub(super) async fn exec(docker: &Docker, id: &str, command: &[String], tty: boo
 }
 
 pub(super) async fn attach(docker: &Docker, id: &str, tty: bool, stdin: bool) -> Result<Process> {
-    if !running(docker, id).await? {
+    let container = call("inspect", LOOK_SECONDS_MAX, docker.inspect_container(id, None)).await?;
+    if !container.state.and_then(|s| s.running).unwrap_or(false) {
         return Err(RuntimeError::NotFound(format!("container {id} is not running")));
     }
-    let options = AttachContainerOptions { stream: true, stdout: true, stderr: !tty, stdin, ..AttachContainerOptions::default() };
+    // A program that reads one client's input (`kubectl run -i`) began before its client could be there:
+    // that client is shown what it missed, as `docker run -i` would have shown it.
+    let logs = container.config.is_some_and(|c| c.open_stdin == Some(true) && c.stdin_once == Some(true));
+    let options = AttachContainerOptions { stream: true, stdout: true, stderr: !tty, stdin, logs, ..AttachContainerOptions::default() };
     let attached = call("attach", CHANGE_SECONDS_MAX, docker.attach_container(id, Some(options))).await?;
     let (resize, mut sizes) = mpsc::channel::<(u16, u16)>(RESIZES_MAX);
     let (resizer, container) = (docker.clone(), id.to_string());
@@ -102,11 +106,6 @@ pub(super) async fn attach(docker: &Docker, id: &str, tty: bool, stdin: bool) ->
     };
     let output_stream = until_end(attached.output.map(output).take_until(Box::pin(over)).boxed(), ended);
     Ok(Process { stdin: stdin.then_some(Box::new(attached.input) as _), output: output_stream, exit: exit.boxed(), resize })
-}
-
-async fn running(docker: &Docker, id: &str) -> Result<bool> {
-    let state = call("inspect", LOOK_SECONDS_MAX, docker.inspect_container(id, None)).await?.state;
-    Ok(state.and_then(|s| s.running).unwrap_or(false))
 }
 
 type Stream = futures::stream::BoxStream<'static, Result<Output>>;
