@@ -77,9 +77,9 @@ pub struct Channels {
     dialect: Dialect,
 }
 
-/// Splits a socket into where output goes and what the client sends, and waits until the client listens:
-/// kubectl makes its streams while it already reads, and drops what comes for a stream that it has not made
-/// (kubernetes/kubernetes#131203). Its answer to a ping comes from the reader that was started last.
+/// Splits a socket into where output goes and what the client sends, and waits until the client reads: kubectl
+/// drops what comes for a stream that it has not made yet (kubernetes/kubernetes#131203). It makes them while its
+/// reader starts, so that a pong of this reader leaves microseconds for that fault instead of a round trip.
 pub async fn open(socket: WebSocket, dialect: Dialect, outputs: &[u8]) -> (Channels, Input) {
     let (sink, source) = socket.split();
     let mut channels = Channels { socket: sink, dialect };

@@ -78,7 +78,8 @@ pub(super) async fn attach(docker: &Docker, id: &str, tty: bool, stdin: bool) ->
         return Err(RuntimeError::NotFound(format!("container {id} is not running")));
     }
     // A program that reads one client's input (`kubectl run -i`) began before its client could be there:
-    // that client is shown what it missed, as `docker run -i` would have shown it.
+    // that client is shown what it missed, as `docker run -i` would have shown it. The engine opens the stream
+    // before it reads the log: what is written in between comes twice, but nothing is lost.
     let logs = container.config.is_some_and(|c| c.open_stdin == Some(true) && c.stdin_once == Some(true));
     let options = AttachContainerOptions { stream: true, stdout: true, stderr: !tty, stdin, logs, ..AttachContainerOptions::default() };
     let attached = call("attach", CHANGE_SECONDS_MAX, docker.attach_container(id, Some(options))).await?;
