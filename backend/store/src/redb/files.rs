@@ -79,8 +79,29 @@ pub(crate) struct RealFiles {
     path: PathBuf,
     durability: Durability,
     directory: File,
-    /// Its lock ends when it is closed, also by the death of the process.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The one process that may write here.
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// `Ok(None)` when another process has it.
+    pub fn take(file: File) -> io::Result<Option<Lock>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Said, not left to closing: a child that was forked and has not yet begun its program holds the open file too
+    /// (flock(2)). The death of the process ends the lock as well.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl RealFiles {
@@ -93,11 +114,7 @@ impl RealFiles {
             }
         }
         let lock = private().create(true).truncate(false).open(path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        let Some(lock) = Lock::take(lock)? else { return Ok(None) };
         Ok(Some(RealFiles { path: path.to_owned(), durability, directory: File::open(path)?, _lock: lock }))
     }
 }
@@ -172,5 +189,22 @@ impl Stored for RealFile {
             Durability::Synced => self.file.sync_data(),
             Durability::Relaxed => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_is_free_although_a_forked_child_has_the_file_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || private().create(true).truncate(false).open(directory.path().join(LOCK)).unwrap();
+        let lock = Lock::take(open()).unwrap().expect("nobody has it");
+        // What fork makes: a second descriptor of the same open file.
+        let _forked = lock.0.try_clone().unwrap();
+        assert!(Lock::take(open()).unwrap().is_none());
+        drop(lock);
+        assert!(Lock::take(open()).unwrap().is_some());
     }
 }

@@ -1,8 +1,8 @@
 //! A data directory that is only looked at: writes go to memory and are forgotten.
-use super::files::{Files, Stored};
+use super::files::{Files, Lock, Stored};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,16 @@ const PAGE: usize = 4096;
 /// The directory, locked against the server if it has ever been used by one.
 pub(crate) struct Untouched {
     path: PathBuf,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Untouched {
     /// `Ok(None)` when another process has the directory.
     pub fn open(path: &Path) -> io::Result<Option<Untouched>> {
         let lock = match File::open(path.join(super::files::LOCK)) {
-            Ok(file) => match file.try_lock() {
-                Ok(()) => Some(file),
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
+            Ok(file) => match Lock::take(file)? {
+                Some(lock) => Some(lock),
+                None => return Ok(None),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
