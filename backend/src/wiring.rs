@@ -204,7 +204,10 @@ fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), Strin
     }
     let id = cluster_id::of(dir)?;
     let runtime: Arc<dyn Runtime> = match config.runtime {
-        RuntimeKind::Docker => Arc::new(DockerRuntime::connect(&config.docker, &id).map_err(|e| e.to_string())?),
+        RuntimeKind::Docker => {
+            let engine = DockerRuntime::connect(&config.docker, &id).map_err(|e| e.to_string())?;
+            Arc::new(engine.with_pod_network(&config.docker))
+        }
         RuntimeKind::Simulated => Arc::new(Simulated::default()),
     };
     let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_else(|| "172.17.0.0/16".into());

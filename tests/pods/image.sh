@@ -7,11 +7,12 @@ trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,etc,tmp}
 chmod 1777 "$root/tmp"
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
-programs=(bash cat sleep ls stat env rm touch mkdir true false date id sed grep curl head wc sort mount df chmod kill)
+programs=(bash cat sleep ls stat env rm touch mkdir true false date id sed grep curl head wc sort mount df chmod kill busybox)
 for program in "${programs[@]}"; do
   path=$(type -P "$program")
   cp -L "$path" "$root/bin/"
-  ldd "$path" | grep -o '/[^ ]*' | while read -r library; do
+  # A static program needs none.
+  { ldd "$path" 2>/dev/null || true; } | { grep -o '/[^ ]*' || true; } | while read -r library; do
     mkdir -p "$root$(dirname "$library")"
     cp -Ln "$library" "$root$library" 2>/dev/null || true
   done

@@ -70,4 +70,36 @@ refused() { [ "$(curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Bear
 until_true 5 "the token dying with its pod" refused
 ok "the token dies with its pod"
 
+# --- the pod's network, its name and whom it asks
+pod net '"hostAliases":[{"ip":"10.1.2.3","hostnames":["foo.example"]}],"dnsConfig":{"nameservers":["192.0.2.53"],"options":[{"name":"ndots","value":"3"}]}'
+pod port '' '"ports":[{"containerPort":8080,"hostPort":18080}],"command":["busybox","httpd","-f","-p","8080","-h","/etc"]'
+until_true 20 "the pod running" ready net
+until_true 20 "the pod running" ready port
+ip=$(field net '{.status.podIP}')
+same "a pod's host name is its own" net "$(inside net busybox hostname)"
+like "a pod finds itself and its aliases" "$ip	net.*10.1.2.3	foo.example" "$(inside net cat /etc/hosts)"
+like "dnsConfig is obeyed" 'nameserver 192.0.2.53.*options.*ndots:3' "$(inside net cat /etc/resolv.conf)"
+like "the interface has the address that is reported" "inet $ip/" "$(inside net busybox ip addr show dev eth0)"
+same "a pod reaches one that the engine gave its network, for the sake of a host port" port \
+  "$(inside net curl -sS --max-time 5 "http://$(field port '{.status.podIP}'):8080/hostname")"
+same "the host port answers" port "$(curl -sS --max-time 5 http://127.0.0.1:18080/hostname)"
+sandbox() { docker ps -q --filter "name=k8s_POD\..*_net\.default\.api_"; }
+before=$(sandbox)
+docker restart -t 0 "$before" >/dev/null
+again() { [ -n "$(sandbox)" ] && [ "$(sandbox)" != "$before" ] && ready net && inside net curl -sS --max-time 2 "http://$(field port '{.status.podIP}'):8080/hostname"; }
+until_true 30 "a sandbox that was restarted by hand making way for one with a network" again
+ok "a sandbox that was restarted by hand makes way for one with a network"
+ip=$(field net '{.status.podIP}')
+sandbox=$(sandbox)
+kill -9 "$server"
+wait "$server" 2>/dev/null || true
+like "the pod's network does not need the server" "inet $ip/" "$(inside net busybox ip addr show dev eth0)"
+openshift start --hostname=master >>"$work/server.log" 2>&1 &
+server=$!
+until_true 30 "the server's return" sh -c "[ \$(grep -c '^ready after' $work/server.log) = 2 ]"
+pod later
+until_true 20 "the pod running" ready later
+[ "$(field later '{.status.podIP}')" != "$ip" ] || fail "two pods have one address"
+same "an adopted sandbox keeps its address" "$sandbox $ip" "$(sandbox) $(field net '{.status.podIP}')"
+
 echo "$passed passed, 0 failed"

@@ -8,7 +8,8 @@ pub(crate) enum Operation {
     Version,
     List,
     Inspect,
-    Run,
+    Create,
+    Start,
     Stop,
     Remove,
     ImageStatus,
@@ -34,11 +35,12 @@ impl Calls {
 }
 
 /// In the order of [`Operation`].
-static OPERATIONS: [Calls; 14] = [
+static OPERATIONS: [Calls; 15] = [
     Calls::new("version"),
     Calls::new("list_containers"),
     Calls::new("container_status"),
-    Calls::new("run_container"),
+    Calls::new("create_container"),
+    Calls::new("start_container"),
     Calls::new("stop_container"),
     Calls::new("remove_container"),
     Calls::new("image_status"),

@@ -13,6 +13,8 @@ use std::path::Path;
 pub(crate) const INFRA_IMAGE: &str = "openshift/origin-pod:v0.4.1";
 /// A container's label that says how many came before it, so that the count outlives the dead ones and the agent.
 pub(crate) const LABEL_ATTEMPT: &str = "io.kubernetes.container.restartCount";
+/// Nobody, as Kubernetes' own sandboxes run.
+const INFRA_USER: &str = "65535:65535";
 /// Cheap enough to lose last when memory runs out.
 const INFRA_OOM_SCORE: i64 = -100;
 
@@ -26,7 +28,7 @@ fn labels(pod: &Pod, container: &str, attempt: i32) -> BTreeMap<String, String> 
     ])
 }
 
-fn hostname(pod: &Pod) -> String {
+pub(crate) fn hostname(pod: &Pod) -> String {
     let name = if pod.spec.hostname.is_empty() { &pod.metadata.name } else { &pod.spec.hostname };
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_string()
 }
@@ -51,6 +53,11 @@ pub(crate) fn infra(pod: &Pod) -> ContainerSpec {
             .collect(),
         ipc: Some(if pod.spec.host_ipc { "host".into() } else { "shareable".into() }),
         oom_score_adj: Some(INFRA_OOM_SCORE),
+        only_waits: true,
+        read_only_root: true,
+        no_new_privileges: true,
+        capabilities_drop: vec!["ALL".into()],
+        user: INFRA_USER.into(),
         sysctls: pod.spec.security_context.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
         extra_hosts: pod.spec.host_aliases.iter().flat_map(|a| a.hostnames.iter().map(move |h| format!("{h}:{}", a.ip))).collect(),
         ..ContainerSpec::default()

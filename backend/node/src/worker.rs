@@ -3,11 +3,13 @@
 //! Level-triggered: signals only say "look again". A container that hangs holds up its own pod and no other.
 mod doing;
 mod ending;
+mod sandbox;
 mod watching;
 
 use crate::agent::Node;
 use crate::metrics;
 use crate::names;
+use crate::network::LABEL_ADDRESS;
 use crate::runtime::{ContainerInfo, ContainerState, RuntimeError};
 use crate::spec::LABEL_ATTEMPT;
 use logic::pod::plan::{INFRA, Observed, Plan, ended, plan, ran_well};
@@ -290,6 +292,10 @@ impl Worker {
             return;
         }
         if new.container == INFRA {
+            if info.labels.contains_key(LABEL_ADDRESS) && info.ip.is_none() {
+                // Restarted by hand, or its cable is gone: without a network it is of no use, and makes way for another.
+                new.running = false;
+            }
             if new.running {
                 self.pod_ip =
                     if self.pod.spec.host_network { self.node.config.address.clone() } else { info.ip.clone().unwrap_or_default() };

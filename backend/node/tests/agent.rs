@@ -224,8 +224,9 @@ async fn a_comparison_that_is_out_of_date_makes_no_second_container() {
     let scene = Scene { engine: Simulated::new(latency), ..scene };
     let _agent = scene.agent().await;
     scene.pod("p", json!({}));
-    until("the sandbox", || (scene.engine.containers().len() == 1).then_some(())).await;
-    // The list that this asks for has the sandbox and not the container that is made meanwhile.
+    let running = || scene.engine.containers().iter().filter(|c| c.state == ContainerState::Running).count();
+    until("the sandbox", || (running() == 1).then_some(())).await;
+    // The list that this asks for shows the sandbox, and a container that does not run yet.
     scene.engine.resync();
     scene.phase("p", "Running").await;
     tokio::time::sleep(Duration::from_millis(1_000)).await;

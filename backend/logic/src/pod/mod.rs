@@ -1,6 +1,8 @@
 //! What a node does for a pod: names and hashes, environment, what to start and stop next, and what to report.
+pub mod address;
 pub mod hash;
 pub mod plan;
+pub mod resolver;
 pub mod status;
 pub mod values;
 

@@ -17,8 +17,11 @@ pub const INFRA: &str = "POD";
 /// One thing to do. Actions of one plan may run at the same time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Make the infra container; nothing else can start before it runs.
-    StartSandbox,
+    /// Make the infra container; nothing else can start before it runs. What is to be started then (name, attempt) can be made
+    /// meanwhile.
+    StartSandbox {
+        with: Vec<(String, i32)>,
+    },
     StartContainer {
         name: String,
         init: bool,
@@ -76,15 +79,24 @@ pub fn plan(o: &Observed<'_>) -> Plan {
         let running: Vec<&Instance> = o.instances.iter().filter(|i| i.running).collect();
         plan.actions.extend(running.iter().map(|i| Action::Stop { id: i.id.clone(), reason: "the pod's infra container is gone" }));
         if running.is_empty() {
-            plan.actions.push(Action::StartSandbox);
+            let starts = inside(o).actions.into_iter().filter_map(|a| match a {
+                Action::StartContainer { name, attempt, .. } => Some((name, attempt)),
+                _ => None,
+            });
+            plan.actions.push(Action::StartSandbox { with: starts.collect() });
         }
         return plan;
     }
-    if !init_done(o, &mut plan) {
-        return plan;
-    }
-    for container in &o.pod.spec.containers {
-        one(o, container, false, &mut plan);
+    let inside = inside(o);
+    plan.actions.extend(inside.actions);
+    Plan { actions: plan.actions, ..inside }
+}
+
+/// What is to be done in a sandbox that runs.
+fn inside(o: &Observed<'_>) -> Plan {
+    let mut plan = Plan::default();
+    if init_done(o, &mut plan) {
+        o.pod.spec.containers.iter().for_each(|container| one(o, container, false, &mut plan));
     }
     plan
 }
@@ -226,7 +238,9 @@ mod tests {
     fn the_sandbox_comes_first_then_init_then_the_containers() {
         let start = |name: &str, init, attempt| Action::StartContainer { name: name.into(), init, attempt };
         let p = pod("Always", true);
-        assert_eq!(actions(&p, &[], 0, 0).actions, [Action::StartSandbox]);
+        assert_eq!(actions(&p, &[], 0, 0).actions, [Action::StartSandbox { with: vec![("i".into(), 0)] }]);
+        let alone = actions(&pod("Always", false), &[], 0, 0).actions;
+        assert_eq!(alone, [Action::StartSandbox { with: vec![("a".into(), 0)] }]);
         let infra = instance(INFRA, true, 0, 0);
         assert_eq!(actions(&p, std::slice::from_ref(&infra), 0, 0).actions, [start("i", true, 0)]);
         assert_eq!(actions(&p, &[infra.clone(), instance("i", true, 0, 0)], 0, 0).actions, []);
@@ -291,6 +305,6 @@ mod tests {
         let left = [instance(INFRA, false, 137, 0), instance("a", true, 0, 0)];
         let plan = actions(&pod("Always", false), &left, 0, 0);
         assert!(plan.actions.iter().any(|a| matches!(a, Action::Stop { id, .. } if id == "a-1")));
-        assert!(!plan.actions.contains(&Action::StartSandbox));
+        assert!(!plan.actions.iter().any(|a| matches!(a, Action::StartSandbox { .. })));
     }
 }

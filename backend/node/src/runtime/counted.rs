@@ -1,6 +1,7 @@
 //! Any engine, with each call counted for `/metrics`.
 use super::{
-    Connection, ContainerInfo, ContainerSpec, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError, RuntimeEvent, Stats,
+    Connection, ContainerInfo, ContainerSpec, Created, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError,
+    RuntimeEvent, Stats,
 };
 use crate::metrics::{Operation, called};
 use async_trait::async_trait;
@@ -21,8 +22,11 @@ impl Runtime for Counted {
     async fn inspect(&self, id: &str) -> Result<ContainerInfo> {
         called(Operation::Inspect, self.0.inspect(id)).await
     }
-    async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
-        called(Operation::Run, self.0.run(spec)).await
+    async fn create(&self, spec: &ContainerSpec) -> Result<Created> {
+        called(Operation::Create, self.0.create(spec)).await
+    }
+    async fn start(&self, id: &str) -> Result<ContainerInfo> {
+        called(Operation::Start, self.0.start(id)).await
     }
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
         called(Operation::Stop, self.0.stop(id, grace_seconds)).await

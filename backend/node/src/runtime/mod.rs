@@ -20,6 +20,8 @@ pub enum RuntimeError {
     Deadline { call: &'static str, seconds: u64 },
     #[error("{0}")]
     Engine(String),
+    #[error("pod network: {0}")]
+    Network(String),
     /// The engine itself cannot be reached.
     #[error("cannot reach the container engine: {0}")]
     Unreachable(String),
@@ -62,6 +64,8 @@ pub struct ContainerSpec {
     pub capabilities_drop: Vec<String>,
     pub group_add: Vec<String>,
     pub no_new_privileges: bool,
+    /// Runs none but our own program, which does nothing but wait: no output to keep, and no filter of system calls to prepare.
+    pub only_waits: bool,
     pub sysctls: BTreeMap<String, String>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
@@ -86,6 +90,14 @@ pub enum ContainerState {
     Created,
     Running,
     Exited,
+}
+
+/// A container that does not run yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    pub id: String,
+    /// The address that it will have, where that is known before it runs.
+    pub ip: Option<String>,
 }
 
 /// What the engine says of a container that is ours.
@@ -167,8 +179,19 @@ pub trait Runtime: Send + Sync {
     /// All containers of this cluster, running or not.
     async fn list(&self) -> Result<Vec<ContainerInfo>>;
     async fn inspect(&self, id: &str) -> Result<ContainerInfo>;
-    /// Creates and starts; answers the state after the start (with the address, for an infra container).
-    async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo>;
+    /// Makes a container. What it joins (another's network) must exist, but need not run yet.
+    async fn create(&self, spec: &ContainerSpec) -> Result<Created>;
+    /// Starts one that was made; answers its state after that (with the address, for an infra container).
+    async fn start(&self, id: &str) -> Result<ContainerInfo>;
+    /// Both. A container that cannot be started is removed: it would hold its name, and shows nothing that the error does not say.
+    async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
+        let created = self.create(spec).await?;
+        let started = self.start(&created.id).await;
+        if started.is_err() {
+            let _ = self.remove(&created.id).await;
+        }
+        started
+    }
     /// TERM, then KILL after the grace period.
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()>;
     async fn remove(&self, id: &str) -> Result<()>;

@@ -1,7 +1,7 @@
 //! An engine that only pretends: containers are entries in a table, for tests, benchmarks and thousands of nodes in one process.
 use super::{
-    Connection, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError,
-    RuntimeEvent, Stats,
+    Connection, ContainerInfo, ContainerSpec, ContainerState, Created, EngineInfo, LogOptions, Output, Process, Result, Runtime,
+    RuntimeError, RuntimeEvent, Stats,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -144,7 +144,7 @@ impl State {
         self.tell(id, &name, "die");
     }
 
-    fn make(&mut self, spec: &ContainerSpec) -> ContainerInfo {
+    fn make(&mut self, spec: &ContainerSpec) -> Created {
         self.made += 1;
         let n = self.made;
         let id = format!("{n:08x}{:056x}", crate::clock::random::<u128>());
@@ -155,9 +155,9 @@ impl State {
             image: spec.image.clone(),
             image_id: format!("sha256:{}", spec.image),
             labels: spec.labels.clone(),
-            state: ContainerState::Running,
+            state: ContainerState::Created,
             created_at: now(),
-            started_at: Some(now()),
+            started_at: None,
             finished_at: None,
             exit_code: 0,
             oom_killed: false,
@@ -165,9 +165,18 @@ impl State {
             ip: own_network.then(|| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)),
             pid: None,
         };
-        self.containers.insert(id.clone(), info.clone());
-        self.tell(&id, &spec.name, "start");
-        info
+        let ip = info.ip.clone();
+        self.containers.insert(id.clone(), info);
+        Created { id, ip }
+    }
+
+    fn start(&mut self, id: &str) -> Result<ContainerInfo> {
+        let info = self.containers.get_mut(id).ok_or_else(|| RuntimeError::NotFound(id.into()))?;
+        info.state = ContainerState::Running;
+        info.started_at = Some(now());
+        let info = info.clone();
+        self.tell(id, &info.name, "start");
+        Ok(info)
     }
 }
 
@@ -199,23 +208,26 @@ impl Runtime for Simulated {
         self.state.lock().containers.get(id).cloned().ok_or_else(|| RuntimeError::NotFound(id.into()))
     }
 
-    async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
-        let latency = self.reach()?;
-        tokio::time::sleep(latency.start).await;
-        let behaviour = self.state.lock().images.get(&spec.image).cloned().unwrap_or_default();
-        if behaviour.missing {
+    async fn create(&self, spec: &ContainerSpec) -> Result<Created> {
+        self.reach()?;
+        let mut state = self.state.lock();
+        if state.images.get(&spec.image).is_some_and(|b| b.missing) {
             return Err(RuntimeError::ImageMissing(spec.image.clone()));
         }
+        if state.containers.values().any(|c| c.name == spec.name) {
+            return Err(RuntimeError::Engine(format!("the name {} is in use", spec.name)));
+        }
+        Ok(state.make(spec))
+    }
+
+    async fn start(&self, id: &str) -> Result<ContainerInfo> {
+        let latency = self.reach()?;
+        tokio::time::sleep(latency.start).await;
+        let behaviour = self.behaviour(id);
         if let Some(why) = behaviour.start_error {
             return Err(RuntimeError::Engine(why));
         }
-        let info = {
-            let mut state = self.state.lock();
-            if state.containers.values().any(|c| c.name == spec.name) {
-                return Err(RuntimeError::Engine(format!("the name {} is in use", spec.name)));
-            }
-            state.make(spec)
-        };
+        let info = self.state.lock().start(id)?;
         if let Some(after) = behaviour.ends_after {
             let (engine, id) = (self.clone(), info.id.clone());
             tokio::spawn(async move {

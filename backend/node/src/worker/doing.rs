@@ -1,11 +1,12 @@
 //! Carries out a plan: sandboxes, images, containers, probes.
 use super::Worker;
 use super::now_ms;
+use super::sandbox::Sandbox;
 use crate::metrics;
 use crate::probes::{self, Target};
 use crate::runtime::{ContainerInfo, ContainerSpec, LogOptions, Output, RuntimeError};
 use crate::spec::{self, Resolved};
-use crate::{environment, volumes};
+use crate::{environment, etc, volumes};
 use futures::StreamExt;
 use futures::future::join_all;
 use logic::pod::Instance;
@@ -27,9 +28,18 @@ const POST_START_MAX: Duration = Duration::from_secs(60);
 const REFRESH_EVERY_MS: i64 = 60_000;
 
 /// What is wrong, as status and event say it.
-struct Failure {
-    reason: &'static str,
-    message: String,
+pub(super) struct Failure {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+pub(super) fn not_run(error: RuntimeError) -> Failure {
+    match error {
+        RuntimeError::ImageMissing(image) => {
+            Failure { reason: "ErrImagePull", message: format!("image {image} is not present on this node") }
+        }
+        error => Failure { reason: "RunContainerError", message: error.to_string() },
+    }
 }
 
 impl Worker {
@@ -38,8 +48,8 @@ impl Worker {
         let mut progress = false;
         for action in &plan.actions {
             progress |= match action {
-                Action::StartSandbox if self.held_back("sandbox") => false,
-                Action::StartSandbox => self.start_sandbox().await,
+                Action::StartSandbox { .. } if self.held_back("sandbox") => false,
+                Action::StartSandbox { with } => self.start_sandbox(with).await,
                 Action::Stop { id, reason } => self.stop(id, reason).await,
                 Action::Remove { id } => {
                     let removed = self.node.runtime.remove(id).await.is_ok();
@@ -60,18 +70,18 @@ impl Worker {
         // All containers of the pod at once; each failure is its own.
         let outcomes = join_all(due.iter().map(|(name, attempt)| self.start_container(name, *attempt))).await;
         for ((name, attempt), outcome) in due.into_iter().zip(outcomes) {
-            match &outcome {
-                Ok(_) if attempt > 0 => metrics::RESTARTED.inc(),
-                Ok(_) => {}
-                Err(_) => metrics::START_ERRORS.inc(),
-            }
-            metrics::STARTED.add(u64::from(outcome.is_ok()));
-            progress |= self.started(&name, outcome).await;
+            progress |= self.started(&name, attempt, outcome).await;
         }
         progress
     }
 
-    async fn started(&mut self, name: &str, outcome: Result<ContainerInfo, Failure>) -> bool {
+    pub(super) async fn started(&mut self, name: &str, attempt: i32, outcome: Result<ContainerInfo, Failure>) -> bool {
+        match &outcome {
+            Ok(_) if attempt > 0 => metrics::RESTARTED.inc(),
+            Ok(_) => {}
+            Err(_) => metrics::START_ERRORS.inc(),
+        }
+        metrics::STARTED.add(u64::from(outcome.is_ok()));
         match outcome {
             Ok(info) => {
                 self.troubles.remove(name);
@@ -94,32 +104,6 @@ impl Worker {
     pub(super) fn say(&self, container: &str, warning: bool, reason: &str, message: String) {
         let container = (container != INFRA && !container.is_empty()).then_some(container);
         self.node.events.say(&self.pod, container, warning, reason, message);
-    }
-
-    async fn start_sandbox(&mut self) -> bool {
-        let outcome = {
-            let _permit = self.node.starts.acquire().await.expect("the semaphore is never closed");
-            self.node.runtime.run(&spec::infra(&self.pod)).await
-        };
-        match outcome {
-            Ok(info) => {
-                self.retries.remove("sandbox");
-                for c in self.pod.spec.containers.iter().chain(&self.pod.spec.init_containers) {
-                    self.troubles.remove(&c.name);
-                }
-                self.note(&info).await;
-                true
-            }
-            Err(error) => {
-                let message = format!("Failed to create pod sandbox: {error}");
-                self.say("", true, "FailedCreatePodSandBox", message.clone());
-                for c in &self.pod.spec.containers {
-                    self.troubles.insert(c.name.clone(), Trouble { reason: "CreatePodSandboxError".into(), message: message.clone() });
-                }
-                self.retry_later("sandbox");
-                false
-            }
-        }
     }
 
     async fn stop(&mut self, id: &str, reason: &str) -> bool {
@@ -149,25 +133,31 @@ impl Worker {
         }
     }
 
-    async fn start_container(&self, name: &str, attempt: i32) -> Result<ContainerInfo, Failure> {
-        let all = self.pod.spec.containers.iter().chain(&self.pod.spec.init_containers);
+    pub(super) fn container(&self, name: &str) -> Result<&Container, Failure> {
+        let mut all = self.pod.spec.containers.iter().chain(&self.pod.spec.init_containers);
         let missing = || Failure { reason: "CreateContainerConfigError", message: format!("container {name} is not in the pod") };
-        let container = all.clone().find(|c| c.name == name).ok_or_else(missing)?;
-        self.ensure_image(container).await?;
-        self.ensure_user(container).await?;
-        let spec =
-            self.specification(container, attempt).await.map_err(|message| Failure { reason: "CreateContainerConfigError", message })?;
-        let _permit = self.node.starts.acquire().await.expect("the semaphore is never closed");
-        self.node.runtime.run(&spec).await.map_err(|error| match error {
-            RuntimeError::ImageMissing(image) => {
-                Failure { reason: "ErrImagePull", message: format!("image {image} is not present on this node") }
-            }
-            error => Failure { reason: "RunContainerError", message: error.to_string() },
-        })
+        all.find(|c| c.name == name).ok_or_else(missing)
     }
 
-    async fn specification(&self, container: &Container, attempt: i32) -> Result<ContainerSpec, String> {
-        let infra = self.instances.iter().find(|i| i.container == INFRA && i.running).ok_or("the pod's infra container is gone")?;
+    async fn start_container(&self, name: &str, attempt: i32) -> Result<ContainerInfo, Failure> {
+        let container = self.container(name)?;
+        let infra = self.instances.iter().find(|i| i.container == INFRA && i.running);
+        let gone = || Failure { reason: "CreateContainerConfigError", message: "the pod's infra container is gone".into() };
+        let sandbox = Sandbox { id: infra.ok_or_else(gone)?.id.clone(), ip: self.pod_ip.clone() };
+        self.ensure_image(container).await?;
+        let spec = self.prepare(container, attempt, &sandbox).await?;
+        let _permit = self.node.starts.acquire().await.expect("the semaphore is never closed");
+        self.node.runtime.run(&spec).await.map_err(not_run)
+    }
+
+    /// Everything that a container needs, its image apart, before it can be made.
+    pub(super) async fn prepare(&self, container: &Container, attempt: i32, sandbox: &Sandbox) -> Result<ContainerSpec, Failure> {
+        self.ensure_user(container).await?;
+        let spec = self.specification(container, attempt, sandbox).await;
+        spec.map_err(|message| Failure { reason: "CreateContainerConfigError", message })
+    }
+
+    async fn specification(&self, container: &Container, attempt: i32, sandbox: &Sandbox) -> Result<ContainerSpec, String> {
         let node = &self.node;
         let dir = volumes::pod_dir(&node.config.data_dir, &self.pod.metadata.uid);
         let sources = environment::Sources {
@@ -175,13 +165,15 @@ impl Worker {
             pod: &self.pod,
             services: &node.services.read().clone(),
             host_ip: &node.config.address,
-            pod_ip: &self.pod_ip,
+            pod_ip: &sandbox.ip,
             node: node.capacity,
         };
         let (env, known) = environment::resolve(&sources, container).await?;
-        let paths =
-            volumes::prepare(&self.volumes()).await.inspect_err(|why| self.say(&container.name, true, "FailedMount", why.clone()))?;
-        let (binds, tmpfs) = volumes::mounts(&self.pod, container, &paths, &known)?;
+        let paths = volumes::prepare(&self.volumes(&sandbox.ip))
+            .await
+            .inspect_err(|why| self.say(&container.name, true, "FailedMount", why.clone()))?;
+        let (mut binds, tmpfs) = volumes::mounts(&self.pod, container, &paths, &known)?;
+        binds.extend(etc::binds(&self.pod, container, &dir, &sandbox.ip)?);
         let termination = self.message_file(&container.name, attempt);
         let make = || -> std::io::Result<()> {
             std::fs::create_dir_all(termination.parent().unwrap_or(&dir))?;
@@ -190,17 +182,17 @@ impl Worker {
             std::fs::set_permissions(&termination, std::fs::Permissions::from_mode(0o666))
         };
         make().map_err(|e| format!("{}: {e}", termination.display()))?;
-        Ok(spec::container(&self.pod, container, &infra.id, attempt, Resolved { env, known, binds, tmpfs }, &termination))
+        Ok(spec::container(&self.pod, container, &sandbox.id, attempt, Resolved { env, known, binds, tmpfs }, &termination))
     }
 
-    fn volumes(&self) -> volumes::Context<'_> {
+    fn volumes<'a>(&'a self, pod_ip: &'a str) -> volumes::Context<'a> {
         let node = &self.node;
         volumes::Context {
             api: &*node.api,
             pod: &self.pod,
             dir: volumes::pod_dir(&node.config.data_dir, &self.pod.metadata.uid),
             host_ip: &node.config.address,
-            pod_ip: &self.pod_ip,
+            pod_ip,
             node: node.capacity,
         }
     }
@@ -212,7 +204,7 @@ impl Worker {
             return;
         }
         self.refreshed_ms = now_ms();
-        if let Err(why) = volumes::prepare(&self.volumes()).await {
+        if let Err(why) = volumes::prepare(&self.volumes(&self.pod_ip)).await {
             self.say("", true, "FailedMount", why);
         }
     }
@@ -266,6 +258,10 @@ impl Worker {
         String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
+    pub(super) fn say_present(&self, container: &Container) {
+        self.say(&container.name, false, "Pulled", format!("Container image \"{}\" already present on machine", container.image));
+    }
+
     async fn ensure_image(&self, container: &Container) -> Result<(), Failure> {
         let image = &container.image;
         let runtime = &self.node.runtime;
@@ -280,7 +276,7 @@ impl Worker {
             }
             "Always" => {}
             _ if present => {
-                self.say(&container.name, false, "Pulled", format!("Container image \"{image}\" already present on machine"));
+                self.say_present(container);
                 return Ok(());
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! Our container specification in Docker's words.
+use crate::network::rights::{Capability, has};
 use crate::runtime::ContainerSpec;
-use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, PortBinding};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -47,6 +48,9 @@ fn host(spec: &ContainerSpec) -> HostConfig {
     if spec.no_new_privileges {
         security.push("no-new-privileges".to_string());
     }
+    if spec.only_waits {
+        security.push("seccomp=unconfined".to_string());
+    }
     HostConfig {
         network_mode: spec.network.clone(),
         // Shareable, or the pod's other containers could not join.
@@ -56,6 +60,7 @@ fn host(spec: &ContainerSpec) -> HostConfig {
         binds: some(&spec.binds),
         tmpfs: (!spec.tmpfs.is_empty()).then(|| spec.tmpfs.clone().into_iter().collect()),
         cpu_shares: (spec.cpu_shares > 0).then_some(spec.cpu_shares),
+        log_config: spec.only_waits.then(|| HostConfigLogConfig { typ: Some("none".into()), config: None }),
         cpu_period: quota.map(|_| 100_000),
         cpu_quota: quota,
         memory: (spec.memory_bytes_max > 0).then_some(spec.memory_bytes_max),
@@ -77,11 +82,6 @@ fn host(spec: &ContainerSpec) -> HostConfig {
 
 /// Lowering the OOM score needs CAP_SYS_RESOURCE; without it the engine would refuse the container.
 fn may_protect_from_oom() -> bool {
-    const CAP_SYS_RESOURCE: u64 = 1 << 24;
     static PERMITTED: OnceLock<bool> = OnceLock::new();
-    *PERMITTED.get_or_init(|| {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
-        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|caps| caps & CAP_SYS_RESOURCE != 0)
-    })
+    *PERMITTED.get_or_init(|| has(Capability::SysResource))
 }

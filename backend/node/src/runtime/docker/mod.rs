@@ -1,15 +1,17 @@
 //! Docker behind the `Runtime` trait: one persistent connection, a deadline on every call.
+mod bridge;
 mod create;
 mod process;
 
 use super::{
-    Connection, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError,
-    RuntimeEvent, Stats,
+    Connection, ContainerInfo, ContainerSpec, ContainerState, Created, EngineInfo, LogOptions, Output, Process, Result, Runtime,
+    RuntimeError, RuntimeEvent, Stats,
 };
+use crate::network::{self, LABEL_ADDRESS, PodNetwork};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum};
+use bollard::models::{ContainerConfig, ContainerInspectResponse, ContainerStateStatusEnum};
 use bollard::query_parameters::{
     CreateImageOptions, EventsOptions, ListContainersOptions, LogsOptions, RemoveContainerOptions, StatsOptions, StopContainerOptions,
 };
@@ -18,6 +20,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Calls that only look.
@@ -36,6 +39,8 @@ pub const LABEL_CLUSTER: &str = "io.pilothouse.cluster";
 pub struct DockerRuntime {
     docker: Docker,
     cluster: String,
+    /// `None`: the engine's own network serves all.
+    network: Option<PodNetwork>,
 }
 
 impl DockerRuntime {
@@ -46,7 +51,13 @@ impl DockerRuntime {
         // 1.40 (Docker 19.03) has everything that is asked here, and newer engines still answer it.
         let version = bollard::ClientVersion { major_version: 1, minor_version: 40 };
         let docker = Docker::connect_with_unix(path, CHANGE_SECONDS_MAX, &version).map_err(|e| RuntimeError::Unreachable(e.to_string()))?;
-        Ok(DockerRuntime { docker, cluster: cluster.into() })
+        Ok(DockerRuntime { docker, cluster: cluster.into(), network: None })
+    }
+
+    /// Plugs sandboxes into the engine's bridge itself where it can, which is faster than the engine.
+    pub fn with_pod_network(self, address: &str) -> DockerRuntime {
+        let path = address.strip_prefix("unix://").unwrap_or(address);
+        DockerRuntime { network: Some(PodNetwork::new(&self.cluster, path.as_ref())), ..self }
     }
 
     fn label(&self) -> String {
@@ -80,12 +91,19 @@ fn time(text: Option<String>) -> Option<String> {
     text.filter(|t| !t.is_empty() && !t.starts_with("0001-"))
 }
 
+/// The address that a sandbox of ours was given, whether it has it already or not.
+fn address_of(config: Option<&ContainerConfig>) -> Option<Ipv4Addr> {
+    config?.labels.as_ref()?.get(LABEL_ADDRESS)?.parse().ok()
+}
+
 fn info_of(c: ContainerInspectResponse) -> ContainerInfo {
     let state = c.state.unwrap_or_default();
     let config = c.config.unwrap_or_default();
     let networks = c.network_settings.and_then(|n| n.networks).unwrap_or_default();
-    let ip = networks.into_values().filter_map(|n| n.ip_address).find(|ip| !ip.is_empty());
+    let engines = networks.into_values().filter_map(|n| n.ip_address).find(|ip| !ip.is_empty());
     let running = state.running.unwrap_or(false);
+    let ours = address_of(Some(&config)).filter(|_| running && c.id.as_deref().is_some_and(network::is_attached));
+    let ip = engines.or_else(|| ours.map(|ip| ip.to_string()));
     let created = state.status == Some(ContainerStateStatusEnum::CREATED);
     ContainerInfo {
         id: c.id.unwrap_or_default(),
@@ -127,6 +145,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn list(&self) -> Result<Vec<ContainerInfo>> {
+        let mark = self.network.as_ref().map(PodNetwork::mark);
         let filters = HashMap::from([("label".to_string(), vec![self.label()])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
         let found = call("list", LOOK_SECONDS_MAX, self.docker.list_containers(Some(options))).await?;
@@ -135,29 +154,52 @@ impl Runtime for DockerRuntime {
             self.inspect(&id).await
         });
         let infos: Vec<Result<ContainerInfo>> = futures::stream::iter(infos).buffered(8).collect().await;
-        infos.into_iter().filter(|i| !matches!(i, Err(RuntimeError::NotFound(_)))).collect()
+        let infos: Vec<ContainerInfo> =
+            infos.into_iter().filter(|i| !matches!(i, Err(RuntimeError::NotFound(_)))).collect::<Result<_>>()?;
+        if let (Some(network), Some(mark)) = (&self.network, mark) {
+            bridge::settle(self, network, &infos, mark).await;
+        }
+        Ok(infos)
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerInfo> {
         call("inspect", LOOK_SECONDS_MAX, self.docker.inspect_container(id, None)).await.map(info_of)
     }
 
-    async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
+    async fn create(&self, spec: &ContainerSpec) -> Result<Created> {
         let options = bollard::query_parameters::CreateContainerOptions { name: Some(spec.name.clone()), platform: String::new() };
         let mut body = create::body(spec);
         body.labels.get_or_insert_default().insert(LABEL_CLUSTER.into(), self.cluster.clone());
+        // Host ports are the engine's business, and so is the network of whoever has some.
+        let wants = spec.network.is_none() && spec.ports.iter().all(|p| p.host_port == 0);
+        let address = self.network.as_ref().filter(|_| wants).and_then(|n| Some((n, n.lease()?)));
+        if let Some((_, ip)) = address {
+            body.network_disabled = Some(true);
+            body.labels.get_or_insert_default().insert(LABEL_ADDRESS.into(), ip.to_string());
+        }
         let created = call("create", CHANGE_SECONDS_MAX, self.docker.create_container(Some(options), body)).await;
+        match (&created, address) {
+            (Ok(created), Some((network, ip))) => network.held(ip, &created.id),
+            (Err(_), Some((network, ip))) => network.give_back(ip),
+            (_, None) => {}
+        }
         let created = created.map_err(|e| match e {
             RuntimeError::ImageMissing(_) => RuntimeError::ImageMissing(spec.image.clone()),
             other => other,
         })?;
-        let started = call("start", CHANGE_SECONDS_MAX, self.docker.start_container(&created.id, None)).await;
-        if let Err(error) = started {
-            // A container that never ran holds its name and shows nothing that the error does not say.
-            let _ = self.remove(&created.id).await;
-            return Err(error);
+        Ok(Created { id: created.id, ip: address.map(|(_, ip)| ip.to_string()) })
+    }
+
+    async fn start(&self, id: &str) -> Result<ContainerInfo> {
+        call("start", CHANGE_SECONDS_MAX, self.docker.start_container(id, None)).await?;
+        let started = call("inspect", LOOK_SECONDS_MAX, self.docker.inspect_container(id, None)).await?;
+        if let (Some(network), Some(ip)) = (&self.network, address_of(started.config.as_ref())) {
+            // One that has ended at once has no network to be plugged into; the caller sees that it does not run.
+            if let Some(pid) = started.state.as_ref().and_then(|s| s.pid).and_then(|p| u32::try_from(p).ok()).filter(|p| *p > 0) {
+                network.attach(id, pid, ip).await?;
+            }
         }
-        self.inspect(&created.id).await
+        Ok(info_of(started))
     }
 
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
@@ -173,10 +215,12 @@ impl Runtime for DockerRuntime {
     async fn remove(&self, id: &str) -> Result<()> {
         let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
         match call("remove", CHANGE_SECONDS_MAX, self.docker.remove_container(id, Some(options))).await {
-            Err(RuntimeError::NotFound(_)) => Ok(()),
-            Err(RuntimeError::Engine(why)) if why.contains("already in progress") => Ok(()),
-            other => other,
+            Ok(()) | Err(RuntimeError::NotFound(_)) => {}
+            Err(RuntimeError::Engine(why)) if why.contains("already in progress") => return Ok(()),
+            Err(other) => return Err(other),
         }
+        self.network.iter().for_each(|n| n.release(id));
+        Ok(())
     }
 
     async fn image_present(&self, image: &str) -> Result<bool> {
