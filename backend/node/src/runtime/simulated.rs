@@ -45,6 +45,8 @@ pub struct Latency {
 #[derive(Default)]
 struct State {
     containers: BTreeMap<String, ContainerInfo>,
+    /// Addresses that sandboxes have while they run.
+    addresses: BTreeMap<String, String>,
     images: BTreeMap<String, Behaviour>,
     latency: Latency,
     made: u32,
@@ -98,6 +100,7 @@ impl Simulated {
     pub fn vanish(&self, id: &str) {
         let mut state = self.state.lock();
         state.end(id, KILLED, false);
+        state.addresses.remove(id);
         if let Some(info) = state.containers.remove(id) {
             state.tell(id, &info.name, "destroy");
         }
@@ -140,6 +143,7 @@ impl State {
         info.exit_code = exit_code;
         info.oom_killed = oom_killed;
         info.finished_at = Some(now());
+        info.ip = None;
         let name = info.name.clone();
         self.tell(id, &name, "die");
     }
@@ -162,10 +166,11 @@ impl State {
             exit_code: 0,
             oom_killed: false,
             error: String::new(),
-            ip: own_network.then(|| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)),
+            ip: None,
             pid: None,
         };
-        let ip = info.ip.clone();
+        let ip = own_network.then(|| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255));
+        self.addresses.extend(ip.clone().map(|ip| (id.clone(), ip)));
         self.containers.insert(id.clone(), info);
         Created { id, ip }
     }
@@ -174,6 +179,7 @@ impl State {
         let info = self.containers.get_mut(id).ok_or_else(|| RuntimeError::NotFound(id.into()))?;
         info.state = ContainerState::Running;
         info.started_at = Some(now());
+        info.ip = self.addresses.get(id).cloned();
         let info = info.clone();
         self.tell(id, &info.name, "start");
         Ok(info)
