@@ -15,7 +15,6 @@ use logic::pod::plan::INFRA;
 use parking_lot::{Mutex, RwLock};
 use shared::kinds::POD;
 use shared::objects::pod::Pod;
-use shared::objects::service::Service;
 use shared::status::Status;
 use shared::watch::EventType;
 use std::collections::BTreeMap;
@@ -75,7 +74,7 @@ pub(crate) struct Node {
     pub(crate) api: Arc<dyn NodeApi>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) events: Events,
-    pub(crate) services: RwLock<Vec<Service>>,
+    pub(crate) services: feed::Services,
     pub(crate) starts: Semaphore,
     /// CPU in thousandths of a core, memory in bytes.
     pub(crate) capacity: (i64, i64),
@@ -119,7 +118,7 @@ impl Agent {
         let node = Arc::new(Node {
             stop: stop.clone(),
             events: Events::start(api.clone(), &config.node_name, stop.clone()),
-            services: RwLock::default(),
+            services: feed::Services::default(),
             starts: Semaphore::new(STARTS_MAX),
             capacity,
             known: RwLock::default(),

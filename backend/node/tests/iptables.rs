@@ -1,11 +1,11 @@
 //! The iptables proxy against the real kernel: a portal address answers, balances, rejects, and leaves no trace.
 //! Runs in a network namespace of its own, so that the host's rules are never involved.
-use logic::proxy::{PortKey, RuleSet, ServiceRule};
+use logic::proxy::{PortKey, Protocol, RuleSet, ServiceRule};
 use node::proxy::ServiceProxy;
 use node::proxy::iptables::IptablesProxy;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Moves this thread into a fresh network namespace with loopback up and a default route to nowhere.
@@ -25,7 +25,7 @@ fn own_network() {
 }
 
 /// Answers each connection with its own name.
-fn backend(ip: &str, name: &'static str) -> SocketAddr {
+fn backend(ip: &str, name: &'static str) -> SocketAddrV4 {
     let listener = TcpListener::bind((ip, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -33,7 +33,10 @@ fn backend(ip: &str, name: &'static str) -> SocketAddr {
             let _ = stream.and_then(|mut s| s.write_all(name.as_bytes()));
         }
     });
-    address
+    match address {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(_) => unreachable!("bound to an IPv4 address"),
+    }
 }
 
 fn ask(address: &str) -> std::io::Result<String> {
@@ -44,17 +47,17 @@ fn ask(address: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn rules(backends: &[SocketAddr], affinity: Option<u32>) -> RuleSet {
+fn rules(backends: &[SocketAddrV4], affinity: Option<u32>) -> RuleSet {
     let rule = ServiceRule {
-        cluster_ip: "172.30.17.186".into(),
+        cluster_ip: "172.30.17.186".parse().unwrap(),
         external_ips: vec![],
-        protocol: "tcp".into(),
+        protocol: Protocol::Tcp,
         port: 27017,
         node_port: 30061,
         affinity_seconds: affinity,
-        backends: backends.iter().map(ToString::to_string).collect(),
+        backends: backends.to_vec(),
     };
-    RuleSet { ports: [(PortKey { namespace: "hack".into(), service: "hello".into(), port_name: String::new() }, rule)].into() }
+    [(PortKey { namespace: "hack".into(), service: "hello".into(), port_name: String::new() }, rule)].into_iter().collect()
 }
 
 fn saved() -> String {

@@ -9,8 +9,9 @@
 //! TTTT stands for the cluster, so that two on one host never touch each other's chains. Only chains with our prefix are
 //! written; the jumps into them are the doer's (`node::proxy::iptables`).
 use super::{PortKey, RuleSet, ServiceRule};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What the chains of every cluster start with.
 pub const PREFIX_ANY: &str = "PILOTHOUSE-";
@@ -77,43 +78,17 @@ pub struct Options {
 
 /// The chains that serve the rule set.
 pub fn chains(rules: &RuleSet, options: &Options) -> Chains {
-    let prefix = &options.prefix;
     let mut out = Chains::new();
-    let mut services = Vec::new();
-    let mut node_ports = Vec::new();
-    let mut reject = Vec::new();
-    for (key, rule) in &rules.ports {
-        if rule.backends.is_empty() {
-            reject_rules(key, rule, &mut reject);
-            continue;
-        }
-        let chain = format!("{prefix}S-{}", hash(&[&key.namespace, &key.service, &key.port_name, &rule.protocol]));
-        for destination in std::iter::once(&rule.cluster_ip).chain(&rule.external_ips) {
-            services.push(format!(
-                "-d {destination}/32 -p {p} -m {p} --dport {} {} -j {chain}",
-                rule.port,
-                comment(key),
-                p = rule.protocol
-            ));
-        }
-        if rule.node_port != 0 {
-            let matching = format!("-p {p} -m {p} --dport {} {}", rule.node_port, comment(key), p = rule.protocol);
-            node_ports.push(format!("{matching} -j MARK --set-xmark {MARK}"));
-            node_ports.push(format!("{matching} -j {chain}"));
-        }
-        service_chain(&mut out, prefix, &chain, key, rule);
+    for (key, rule) in rules.ports() {
+        out.extend(chains_of_port(key, rule, options));
     }
-    // Last, since a node port is asked for only when no service address matched.
-    services.push(format!("-m addrtype --dst-type LOCAL -j {prefix}NODEPORTS"));
     let mut postrouting = vec![format!("-m mark --mark {MARK} -j MASQUERADE")];
     if let Some(net) = &options.masquerade_within {
         postrouting.push(format!("-s {net} -d {net} -m conntrack --ctstate DNAT -j MASQUERADE"));
     }
-    out.insert((Table::Nat, format!("{prefix}SERVICES")), services);
-    out.insert((Table::Nat, format!("{prefix}NODEPORTS")), node_ports);
-    out.insert((Table::Nat, format!("{prefix}POSTROUTING")), postrouting);
-    out.insert((Table::Filter, format!("{prefix}REJECT")), reject);
-    out.insert((Table::Filter, format!("{prefix}FORWARD")), forward_rules());
+    out.insert((Table::Nat, format!("{}POSTROUTING", options.prefix)), postrouting);
+    out.insert((Table::Filter, format!("{}FORWARD", options.prefix)), forward_rules());
+    out.extend(List::ALL.map(|list| (list.chain(options), list.rules(rules, options))));
     out
 }
 
@@ -122,27 +97,105 @@ fn forward_rules() -> Vec<String> {
     vec![format!("-m mark --mark {MARK} -j ACCEPT")]
 }
 
-fn reject_rules(key: &PortKey, rule: &ServiceRule, out: &mut Vec<String>) {
-    let text = format!("-m comment --comment \"{}/{}:{} has no endpoints\"", key.namespace, key.service, key.port_name);
-    for destination in std::iter::once(&rule.cluster_ip).chain(&rule.external_ips) {
-        out.push(format!(
-            "-d {destination}/32 -p {p} -m {p} --dport {} {text} -j REJECT --reject-with icmp-port-unreachable",
-            rule.port,
-            p = rule.protocol
-        ));
+/// The chains in which every service has its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    Services,
+    NodePorts,
+    Reject,
+}
+
+impl List {
+    const ALL: [List; 3] = [List::Services, List::NodePorts, List::Reject];
+
+    fn chain(self, options: &Options) -> (Table, String) {
+        let (table, name) = match self {
+            List::Services => (Table::Nat, "SERVICES"),
+            List::NodePorts => (Table::Nat, "NODEPORTS"),
+            List::Reject => (Table::Filter, "REJECT"),
+        };
+        (table, format!("{}{name}", options.prefix))
     }
-    if rule.node_port != 0 {
-        let matching = format!("-p {p} -m {p} -m addrtype --dst-type LOCAL --dport {} {text}", rule.node_port, p = rule.protocol);
-        out.push(format!("{matching} -j REJECT --reject-with icmp-port-unreachable"));
+
+    fn rules(self, rules: &RuleSet, options: &Options) -> Vec<String> {
+        let mut out = Vec::new();
+        let all = |out: &mut Vec<String>, address: Address| {
+            rules.ports().for_each(|(key, rule)| out.extend(self.of_port(key, rule, address, options)))
+        };
+        all(&mut out, Address::Cluster);
+        // After all cluster addresses: nobody takes another's by naming it as external.
+        all(&mut out, Address::External);
+        if self == List::Services {
+            // Last, since a node port is asked for only when no service address matched. On loopback it could not work:
+            // the kernel takes no answer from elsewhere for such a source.
+            out.push(format!("! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j {}NODEPORTS", options.prefix));
+        }
+        out
+    }
+
+    /// What one port has in this chain.
+    fn of_port(self, key: &PortKey, rule: &ServiceRule, address: Address, options: &Options) -> Vec<String> {
+        match (self, rule.backends.is_empty()) {
+            (List::Services, false) => {
+                let chain = service_chain_name(key, rule, options);
+                address.of(rule).iter().map(|ip| format!("{} {} -j {chain}", destination(*ip, rule), comment(key))).collect()
+            }
+            (List::NodePorts, false) if rule.node_port != 0 && address == Address::Cluster => {
+                let matching = format!("-p {p} -m {p} --dport {} {}", rule.node_port, comment(key), p = rule.protocol);
+                let chain = service_chain_name(key, rule, options);
+                vec![format!("{matching} -j MARK --set-xmark {MARK}"), format!("{matching} -j {chain}")]
+            }
+            (List::Reject, true) => reject_rules(key, rule, address),
+            _ => Vec::new(),
+        }
     }
 }
 
-fn service_chain(out: &mut Chains, prefix: &str, chain: &str, key: &PortKey, rule: &ServiceRule) {
-    let endpoints: Vec<(String, &String)> = rule
-        .backends
-        .iter()
-        .map(|backend| (format!("{prefix}E-{}", hash(&[&key.namespace, &key.service, &key.port_name, &rule.protocol, backend])), backend))
-        .collect();
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Address {
+    Cluster,
+    External,
+}
+
+impl Address {
+    fn of(self, rule: &ServiceRule) -> &[Ipv4Addr] {
+        match self {
+            Address::Cluster => std::slice::from_ref(&rule.cluster_ip),
+            Address::External => &rule.external_ips,
+        }
+    }
+}
+
+fn destination(ip: Ipv4Addr, rule: &ServiceRule) -> String {
+    format!("-d {ip}/32 -p {p} -m {p} --dport {}", rule.port, p = rule.protocol)
+}
+
+fn reject_rules(key: &PortKey, rule: &ServiceRule, address: Address) -> Vec<String> {
+    let text = format!("-m comment --comment \"{}/{}:{} has no endpoints\"", key.namespace, key.service, key.port_name);
+    let reject = "-j REJECT --reject-with icmp-port-unreachable";
+    let mut out: Vec<String> = address.of(rule).iter().map(|ip| format!("{} {text} {reject}", destination(*ip, rule))).collect();
+    if rule.node_port != 0 && address == Address::Cluster {
+        let matching = format!("-p {p} -m {p} -m addrtype --dst-type LOCAL --dport {} {text}", rule.node_port, p = rule.protocol);
+        out.push(format!("{matching} {reject}"));
+    }
+    out
+}
+
+fn service_chain_name(key: &PortKey, rule: &ServiceRule, options: &Options) -> String {
+    format!("{}S-{}", options.prefix, hash(&[&key.namespace, &key.service, &key.port_name, rule.protocol.name()]))
+}
+
+/// The chains that are one port's alone.
+fn chains_of_port(key: &PortKey, rule: &ServiceRule, options: &Options) -> Chains {
+    let mut out = Chains::new();
+    if rule.backends.is_empty() {
+        return out;
+    }
+    let name = |backend: &SocketAddrV4| {
+        let parts = [&key.namespace, &key.service, &key.port_name, rule.protocol.name(), &backend.to_string()];
+        format!("{}E-{}", options.prefix, hash(&parts))
+    };
+    let endpoints: Vec<(String, &SocketAddrV4)> = rule.backends.iter().map(|backend| (name(backend), backend)).collect();
     let mut rules = Vec::new();
     if let Some(seconds) = rule.affinity_seconds {
         for (endpoint, _) in &endpoints {
@@ -156,16 +209,38 @@ fn service_chain(out: &mut Chains, prefix: &str, chain: &str, key: &PortKey, rul
         }
     }
     for (endpoint, backend) in endpoints {
-        let ip = backend.split(':').next().unwrap_or_default();
         let sticky = if rule.affinity_seconds.is_some() { format!("-m recent --name {endpoint} --set ") } else { String::new() };
         // A pod that meets itself behind a service must see another source, or it would answer itself directly.
         let rules = vec![
-            format!("-s {ip}/32 -j MARK --set-xmark {MARK}"),
+            format!("-s {}/32 -j MARK --set-xmark {MARK}", backend.ip()),
             format!("{sticky}-p {p} -m {p} -j DNAT --to-destination {backend}", p = rule.protocol),
         ];
         out.insert((Table::Nat, endpoint), rules);
     }
-    out.insert((Table::Nat, chain.to_string()), rules);
+    out.insert((Table::Nat, service_chain_name(key, rule, options)), rules);
+    out
+}
+
+/// Input for `iptables-restore --noflush` that leads from one set to the next; made at the cost of what differs.
+pub fn change_input(old: &RuleSet, new: &RuleSet, options: &Options) -> Option<String> {
+    let (mut before, mut after) = (Chains::new(), Chains::new());
+    let mut lists = BTreeSet::new();
+    for change in old.changes_to(new) {
+        let chains = |rule: Option<&ServiceRule>| rule.map(|rule| chains_of_port(change.key, rule, options)).unwrap_or_default();
+        before.extend(chains(change.old));
+        after.extend(chains(change.new));
+        for (index, list) in List::ALL.iter().enumerate() {
+            let lines = |rule: Option<&ServiceRule>| {
+                let of = |address| rule.map(|rule| list.of_port(change.key, rule, address, options)).unwrap_or_default();
+                [of(Address::Cluster), of(Address::External)]
+            };
+            if lines(change.old) != lines(change.new) {
+                lists.insert(index);
+            }
+        }
+    }
+    after.extend(lists.into_iter().map(|index| (List::ALL[index].chain(options), List::ALL[index].rules(new, options))));
+    restore_input(&before, &after)
 }
 
 fn comment(key: &PortKey) -> String {
@@ -214,16 +289,18 @@ pub fn restore_input(old: &Chains, new: &Chains) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Protocol;
+    use proptest::prelude::*;
 
     fn rule(ip: &str, backends: &[&str]) -> ServiceRule {
         ServiceRule {
-            cluster_ip: ip.into(),
+            cluster_ip: ip.parse().unwrap(),
             external_ips: vec![],
-            protocol: "tcp".into(),
+            protocol: Protocol::Tcp,
             port: 27017,
             node_port: 0,
             affinity_seconds: None,
-            backends: backends.iter().map(ToString::to_string).collect(),
+            backends: backends.iter().map(|b| b.parse().unwrap()).collect(),
         }
     }
 
@@ -233,7 +310,7 @@ mod tests {
 
     fn set(entries: &[(&str, ServiceRule)]) -> RuleSet {
         let key = |name: &str| PortKey { namespace: "hack".into(), service: name.into(), port_name: String::new() };
-        RuleSet { ports: entries.iter().map(|(n, r)| (key(n), r.clone())).collect() }
+        entries.iter().map(|(n, r)| (key(n), r.clone())).collect()
     }
 
     #[test]
@@ -259,11 +336,12 @@ mod tests {
         let before: Vec<(&str, ServiceRule)> = many.iter().map(|(n, r)| (n.as_str(), r.clone())).collect();
         let mut after = before.clone();
         after[7].1.backends.pop();
-        let (old, new) = (chains(&set(&before), &options()), chains(&set(&after), &options()));
-        let input = restore_input(&old, &new).unwrap();
+        let (old, new) = (set(&before), set(&after));
+        let input = change_input(&old, &new, &options()).unwrap();
+        assert_eq!(Some(&input), restore_input(&chains(&old, &options()), &chains(&new, &options())).as_ref());
         assert_eq!(input.lines().filter(|l| l.starts_with(':')).count(), 2, "{input}");
         assert_eq!(input.lines().filter(|l| l.starts_with("-X")).count(), 1);
-        assert_eq!(restore_input(&new, &new), None);
+        assert_eq!(change_input(&new, &new.clone(), &options()), None);
     }
 
     #[test]
@@ -273,5 +351,44 @@ mod tests {
         assert_eq!(reject.len(), 1);
         assert!(reject[0].contains("-d 172.30.0.9/32") && reject[0].contains("--dport 27017"));
         assert!(chains.keys().all(|(_, c)| !c.contains("-S-")));
+    }
+
+    #[test]
+    fn an_external_address_takes_no_cluster_address() {
+        let mut thief = rule("172.30.0.5", &["10.0.0.1:1"]);
+        thief.external_ips = vec!["172.30.0.6".parse().unwrap()];
+        let chains = chains(&set(&[("a", thief), ("z", rule("172.30.0.6", &["10.0.0.2:1"]))]), &options());
+        let services = &chains[&(Table::Nat, format!("{}SERVICES", prefix("test")))];
+        let first = services.iter().find(|rule| rule.contains("-d 172.30.0.6/32")).unwrap();
+        assert!(first.contains("hack/z"), "{services:?}");
+    }
+
+    fn any_rule() -> impl Strategy<Value = ServiceRule> {
+        let backends = prop::collection::btree_set((1..4u8, 1..3u16), 0..3);
+        (1..3u8, prop::collection::vec(1..3u8, 0..2), any::<bool>(), 0..2u16, prop::option::of(Just(60)), backends).prop_map(
+            |(ip, external, udp, node_port, affinity_seconds, backends)| ServiceRule {
+                cluster_ip: Ipv4Addr::new(172, 30, 0, ip),
+                external_ips: external.into_iter().map(|ip| Ipv4Addr::new(198, 51, 100, ip)).collect(),
+                protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
+                port: 80,
+                node_port,
+                affinity_seconds,
+                backends: backends.into_iter().map(|(ip, port)| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, ip), port)).collect(),
+            },
+        )
+    }
+
+    fn any_set() -> impl Strategy<Value = RuleSet> {
+        let key = |index: u8| PortKey { namespace: "x".into(), service: format!("s{index}"), port_name: String::new() };
+        prop::collection::btree_map(0..4u8, any_rule(), 0..4).prop_map(move |all| all.into_iter().map(|(i, rule)| (key(i), rule)).collect())
+    }
+
+    proptest! {
+        /// What is computed from the differences is what comparing all chains gives.
+        #[test]
+        fn a_change_costs_less_and_says_the_same(old in any_set(), new in any_set()) {
+            let whole = restore_input(&chains(&old, &options()), &chains(&new, &options()));
+            prop_assert_eq!(change_input(&old, &new, &options()), whole);
+        }
     }
 }

@@ -2,7 +2,7 @@
 use super::{ProxyError, ServiceProxy};
 use async_trait::async_trait;
 use logic::proxy::RuleSet;
-use logic::proxy::iptables::{Chains, Jump, Options, PREFIX_ANY, Table, chains, jumps, prefix, restore_input};
+use logic::proxy::iptables::{Chains, Jump, Options, PREFIX_ANY, Table, chains, change_input, jumps, prefix, restore_input};
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const LOCK_SECONDS_MAX: &str = "10";
 pub struct IptablesProxy {
     options: Options,
     /// What the kernel holds; `None` until the first change has been made.
-    applied: Mutex<Option<Chains>>,
+    applied: Mutex<Option<RuleSet>>,
 }
 
 impl IptablesProxy {
@@ -84,25 +84,31 @@ fn as_unknown(names: BTreeSet<(Table, String)>) -> Chains {
 impl ServiceProxy for IptablesProxy {
     async fn apply(&self, rules: &RuleSet) -> Result<(), ProxyError> {
         let mut applied = self.applied.lock().await;
-        let wanted = chains(rules, &self.options);
-        let (old, first) = match applied.take() {
-            Some(old) => (old, false),
-            None => (as_unknown(self.existing().await?), true),
-        };
-        if let Some(input) = restore_input(&old, &wanted) {
-            self.restore(&input).await?;
+        // Taken: after a failure nobody knows what the kernel holds.
+        let old = applied.take();
+        match &old {
+            Some(old) => {
+                if let Some(input) = change_input(old, rules, &self.options) {
+                    self.restore(&input).await?;
+                }
+            }
+            None => {
+                let existing = as_unknown(self.existing().await?);
+                if let Some(input) = restore_input(&existing, &chains(rules, &self.options)) {
+                    self.restore(&input).await?;
+                }
+                self.ensure_jumps().await?;
+                self.warn_of_others().await;
+            }
         }
-        if first {
-            self.ensure_jumps().await?;
-            self.warn_of_others().await;
-        }
-        *applied = Some(wanted);
+        *applied = Some(rules.clone());
         Ok(())
     }
 
     async fn check(&self) -> Result<(), ProxyError> {
         let mut applied = self.applied.lock().await;
-        let Some(wanted) = applied.clone() else { return Ok(()) };
+        let Some(rules) = applied.clone() else { return Ok(()) };
+        let wanted = chains(&rules, &self.options);
         let existing = self.existing().await?;
         let mut whole = existing.iter().all(|key| wanted.contains_key(key)) && wanted.keys().all(|key| existing.contains(key));
         if whole {
@@ -114,7 +120,7 @@ impl ServiceProxy for IptablesProxy {
             if let Some(input) = restore_input(&as_unknown(existing), &wanted) {
                 self.restore(&input).await?;
             }
-            *applied = Some(wanted);
+            *applied = Some(rules);
         }
         self.ensure_jumps().await
     }

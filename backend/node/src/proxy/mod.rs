@@ -1,4 +1,7 @@
 //! The service proxy behind the agent: a whole rule set in, one atomic minimal change out.
+//!
+//! Sets are persistent maps: an implementation keeps the one that it applied, and what leads to the next one is found at
+//! the cost of what differs. So the seam stays level-triggered, without lists of changes that could be lost.
 pub mod iptables;
 pub mod recording;
 

@@ -163,7 +163,7 @@ impl Worker {
         let sources = environment::Sources {
             api: &*node.api,
             pod: &self.pod,
-            services: &node.services.read().clone(),
+            services: &node.services.seen_from(&self.pod.metadata.namespace),
             host_ip: &node.config.address,
             pod_ip: &sandbox.ip,
             node: node.capacity,
