@@ -57,7 +57,7 @@ check:
 
 # Every figure beside its floor or peer, measured in the same run.
 bench: setup build
-	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster --bench scale
+	$(CARGO) bench --profile release --workspace --all-features --bench durable --bench cluster --bench proxy --bench scale
 	if command -v chromedriver >/dev/null; then $(BIN)/browser $(BIN)/openshift --bench; else echo "console: left out, no chromedriver is installed"; fi
 
 # Ten minutes of faults on real Docker, a hundred thousand simulated clusters, and long runs of what `make test` does briefly.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the cluster needs and is missing: a C linker, Rust, the Docker engine, iptables; starts Docker if nobody has.
+# Installs what the cluster needs and is missing: a C linker, Rust, the Docker engine, iptables, nft; starts Docker if nobody has.
 # Quick when everything is there. For Debian and Ubuntu. With the argument `tests`, also what only tests need.
 set -euo pipefail
 
@@ -9,6 +9,7 @@ command -v make >/dev/null || need+=(make)
 command -v curl >/dev/null || need+=(curl ca-certificates)
 command -v dockerd >/dev/null || need+=(docker.io)
 command -v iptables >/dev/null || need+=(iptables)
+command -v nft >/dev/null || need+=(nftables) # tests and benches look at the rules with it; the server needs only the kernel
 command -v ip >/dev/null || need+=(iproute2)
 command -v busybox >/dev/null || need+=(busybox-static) # the tests' image with a shell
 command -v pgrep >/dev/null || need+=(procps)

@@ -2,9 +2,6 @@
 use crate::cluster_id;
 use crate::config::{Clean, data_dir};
 use crate::neighbours;
-use crate::network;
-use node::proxy::ServiceProxy;
-use node::proxy::iptables::IptablesProxy;
 use node::runtime::Runtime;
 use node::runtime::docker::{DockerRuntime, LABEL_CLUSTER};
 use std::path::Path;
@@ -48,8 +45,7 @@ async fn remove_containers(docker: &str, id: &str) -> Result<(), String> {
 
 async fn remove_rules(id: &str) -> Result<(), String> {
     if nix::unistd::geteuid().is_root() {
-        let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_default();
-        IptablesProxy::new(id, &bridge).remove_all().await.map_err(|e| e.to_string())?;
+        node::proxy::remove_all(id).await.map_err(|e| e.to_string())?;
         println!("removed the service rules");
     }
     Ok(())

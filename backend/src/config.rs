@@ -52,6 +52,7 @@ pub enum RuntimeKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProxyMode {
     Iptables,
+    Nftables,
     None,
 }
 
@@ -87,6 +88,7 @@ pub struct Start {
     pub docker: String,
     #[arg(long, env = "OPENSHIFT_RUNTIME", value_enum, default_value = "docker")]
     pub runtime: RuntimeKind,
+    /// What programs the kernel with services; nftables changes in milliseconds however many there are
     #[arg(long, env = "OPENSHIFT_PROXY_MODE", value_enum, default_value = "iptables")]
     pub proxy_mode: ProxyMode,
     /// How much the objects of the cluster may take, in memory and on disk; what would be more is refused

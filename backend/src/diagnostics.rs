@@ -1,5 +1,5 @@
 //! `openshift ex diagnostics`: asks this host what `logic::host` judges, and prints what is wrong and how to mend it.
-use crate::config::{Diagnostics, Start, data_dir};
+use crate::config::{Diagnostics, ProxyMode, Start, data_dir};
 use logic::host::{DataDir, Docker, Host, Port, PortState, Problem, problems};
 use shared::client::config::{self, Overrides};
 use shared::client::http::Client;
@@ -57,7 +57,8 @@ async fn look(options: &Diagnostics) -> (Host, Option<String>) {
         docker: Some((start.docker.clone(), docker(&socket).await)),
         ports: numbers.into_iter().map(port).collect(),
         root: nix::unistd::geteuid().is_root(),
-        iptables: on_path("iptables-restore"),
+        iptables: has_iptables(start.proxy_mode),
+        nftables: no_nftables(start.proxy_mode),
         ip_forward: text("/proc/sys/net/ipv4/ip_forward"),
         forward_rules: output("iptables", &["-w", "5", "-S", "FORWARD"]).await,
         routes: text("/proc/net/route"),
@@ -223,11 +224,20 @@ pub fn cannot_open(dir: &Path, why: String) -> String {
     }
 }
 
-/// What would keep pods from each other although the server runs; said at the start.
-pub fn network_problem() -> Option<String> {
+/// What would keep pods from each other, or services from leading anywhere, although the server runs; said at the start.
+pub fn network_problem(mode: ProxyMode) -> Option<String> {
     let ip_forward = text("/proc/sys/net/ipv4/ip_forward");
-    let host = Host { root: true, iptables: true, ip_forward, ..Host::default() };
-    problems(&host).into_iter().find(|problem| *problem == Problem::ForwardingOff).as_ref().map(said)
+    let host = Host { root: true, iptables: has_iptables(mode), nftables: no_nftables(mode), ip_forward, ..Host::default() };
+    problems(&host).first().map(said)
+}
+
+/// Whether the mode that is chosen has its programs.
+fn has_iptables(mode: ProxyMode) -> bool {
+    mode != ProxyMode::Iptables || on_path("iptables-restore")
+}
+
+fn no_nftables(mode: ProxyMode) -> Option<String> {
+    (mode == ProxyMode::Nftables).then(node::proxy::nftables::unavailable).flatten()
 }
 
 /// Why pods cannot run here, if Docker is the reason; asked when the node does not become ready.

@@ -5,8 +5,6 @@
 //! addresses. One that merely stopped keeps its containers; its rules go only if this cluster uses the same addresses.
 use crate::cluster_id;
 use ipnet::Ipv4Net;
-use node::proxy::ServiceProxy;
-use node::proxy::iptables::IptablesProxy;
 use node::runtime::Runtime;
 use node::runtime::docker::DockerRuntime;
 use std::fs::{File, OpenOptions};
@@ -105,7 +103,7 @@ async fn clear(id: &str, verdict: &Verdict, docker: &str) -> Result<(), String> 
         }
         tracing::info!(cluster = id, containers = left.len(), "removed what a cluster without a data directory left behind");
     }
-    IptablesProxy::new(id, "").remove_all().await.map_err(|e| e.to_string())
+    node::proxy::remove_all(id).await.map_err(|e| e.to_string())
 }
 
 fn claim(claims: &Path, dir: &Path, id: &str, net: Ipv4Net) -> std::io::Result<Claim> {

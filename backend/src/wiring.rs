@@ -14,6 +14,7 @@ use control::{Config as ControlConfig, Control};
 use node::agent::{Agent, AgentConfig};
 use node::proxy::ServiceProxy;
 use node::proxy::iptables::IptablesProxy;
+use node::proxy::nftables::NftablesProxy;
 use node::runtime::Runtime;
 use node::runtime::docker::DockerRuntime;
 use node::runtime::simulated::Simulated;
@@ -198,7 +199,7 @@ fn address_for_pods(server: &Handle) -> SocketAddr {
 /// Starts the agent of this machine in the background: the API must not wait for Docker.
 fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), String> {
     if config.proxy_mode != ProxyMode::None
-        && let Some(problem) = diagnostics::network_problem()
+        && let Some(problem) = diagnostics::network_problem(config.proxy_mode)
     {
         tracing::warn!("{problem}");
     }
@@ -213,6 +214,7 @@ fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), Strin
     let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_else(|| "172.17.0.0/16".into());
     let proxy: Option<Arc<dyn ServiceProxy>> = match config.proxy_mode {
         ProxyMode::Iptables => Some(Arc::new(IptablesProxy::new(&id, &bridge))),
+        ProxyMode::Nftables => Some(Arc::new(NftablesProxy::new(&id, &bridge))),
         ProxyMode::None => None,
     };
     let agent =

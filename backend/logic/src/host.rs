@@ -18,6 +18,8 @@ pub struct Host {
     pub ports: Vec<Port>,
     pub root: bool,
     pub iptables: bool,
+    /// Why nftables cannot be had, where it is wanted.
+    pub nftables: Option<String>,
     /// `/proc/sys/net/ipv4/ip_forward`
     pub ip_forward: Option<String>,
     /// What `iptables -S FORWARD` prints.
@@ -82,6 +84,7 @@ pub enum Problem {
     PortRefused { port: u16, why: String },
     NotRoot,
     NoIptables,
+    NoNftables { why: String },
     ForwardingOff,
     ForwardDropped,
     NoDefaultRoute { portal_net: String },
@@ -118,6 +121,7 @@ impl Problem {
             Problem::PortRefused { .. } => "start with --listen=https://ADDRESS:PORT, with an address of this machine".into(),
             Problem::NotRoot => "run as root (sudo), or start with --proxy-mode=none, without services".into(),
             Problem::NoIptables => "apt-get install iptables".into(),
+            Problem::NoNftables { .. } => "modprobe nf_tables (Linux 5.6 or newer), or start with --proxy-mode=iptables".into(),
             Problem::ForwardingOff => "sysctl -w net.ipv4.ip_forward=1   (to keep it: a line in /etc/sysctl.d)".into(),
             Problem::ForwardDropped => "systemctl restart docker   (it adds its rules again), or: iptables -P FORWARD ACCEPT".into(),
             Problem::NoDefaultRoute { portal_net } => format!("ip route add {portal_net} dev docker0"),
@@ -145,6 +149,7 @@ impl fmt::Display for Problem {
             Problem::PortRefused { port, why } => write!(f, "port {port} cannot be had: {why}"),
             Problem::NotRoot => write!(f, "only root can program services"),
             Problem::NoIptables => write!(f, "iptables is not installed: services would lead nowhere"),
+            Problem::NoNftables { why } => write!(f, "nftables cannot be used ({why}): services would lead nowhere"),
             Problem::ForwardingOff => write!(f, "the kernel does not forward packets: pods reach nobody"),
             Problem::ForwardDropped => {
                 write!(f, "the firewall drops forwarded packets and nothing lets Docker's through: pods reach nobody")
@@ -227,6 +232,7 @@ fn of_network(host: &Host) -> Vec<Problem> {
     if !host.iptables {
         found.push(Problem::NoIptables);
     }
+    found.extend(host.nftables.iter().map(|why| Problem::NoNftables { why: why.clone() }));
     if host.ip_forward.as_deref().is_some_and(|value| value.trim() == "0") {
         found.push(Problem::ForwardingOff);
     }
@@ -273,6 +279,7 @@ mod tests {
             ports: vec![Port { number: 8443, state: PortState::Free }],
             root: true,
             iptables: true,
+            nftables: None,
             ip_forward: Some("1\n".into()),
             forward_rules: Some(
                 "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
@@ -333,6 +340,7 @@ mod tests {
         assert_eq!(only(|h| h.data_dir.sync_millis = Some(500)), [Problem::DiskSlow { path: "/d".into(), millis: 500 }]);
         assert_eq!(only(|h| h.root = false), [Problem::NotRoot]);
         assert_eq!(only(|h| h.iptables = false), [Problem::NoIptables]);
+        assert_eq!(only(|h| h.nftables = Some("no".into())), [Problem::NoNftables { why: "no".into() }]);
     }
 
     #[test]

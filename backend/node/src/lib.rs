@@ -10,6 +10,7 @@ mod heartbeat;
 mod host;
 pub mod metrics;
 mod names;
+mod netfilter;
 pub mod network;
 mod probes;
 pub mod proxy;

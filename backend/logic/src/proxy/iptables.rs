@@ -38,7 +38,12 @@ pub type Chains = BTreeMap<(Table, String), Vec<String>>;
 
 /// What the chains of one cluster start with; `cluster` is its id.
 pub fn prefix(cluster: &str) -> String {
-    format!("{PREFIX_ANY}{}-", &hash(&[cluster])[..4])
+    format!("{PREFIX_ANY}{}-", short(cluster))
+}
+
+/// Four letters that stand for a cluster.
+pub(super) fn short(cluster: &str) -> String {
+    hash(&[cluster])[..4].to_string()
 }
 
 /// A jump from a built-in chain into one of ours.
@@ -64,6 +69,14 @@ pub fn jumps(prefix: &str) -> Vec<Jump> {
         jump(Table::Filter, "OUTPUT", "REJECT", NEW),
         jump(Table::Filter, "INPUT", "REJECT", NEW),
     ]
+}
+
+/// What nftables mode needs of iptables: Docker's closed FORWARD chain ends what no rule of its own table lets pass, and
+/// an accept elsewhere does not change that. So what was marked is let pass where Docker would drop it.
+pub fn passage(prefix: &str) -> (Vec<Jump>, Chains) {
+    let chain = (Table::Filter, format!("{prefix}FORWARD"));
+    let jumps = jumps(prefix).into_iter().filter(|jump| (jump.table, &jump.to) == (chain.0, &chain.1)).collect();
+    (jumps, Chains::from([(chain, forward_rules())]))
 }
 
 /// What differs between clusters and hosts.

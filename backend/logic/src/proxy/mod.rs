@@ -1,5 +1,7 @@
 //! Services and endpoints → the rules a node needs, independent of the tool that applies them.
+pub mod flows;
 pub mod iptables;
+pub mod nftables;
 pub mod rules;
 
 use imbl::OrdMap;
@@ -29,6 +31,14 @@ impl Protocol {
         match self {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
+        }
+    }
+
+    /// As IANA counts them.
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
         }
     }
 }

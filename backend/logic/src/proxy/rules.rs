@@ -255,7 +255,7 @@ mod tests {
     /// One step of a history: what is known of a service or its endpoints is replaced or taken away, or listed anew.
     #[derive(Clone, Debug)]
     enum Step {
-        Service(usize, Option<Service>),
+        Service(usize, Option<Box<Service>>),
         Endpoints(usize, Option<Endpoints>),
         ListServices,
         ListEndpoints,
@@ -289,7 +289,7 @@ mod tests {
         let subsets = prop::collection::vec((prop::collection::vec(0..5u8, 0..4), ports()), 0..3);
         let backs = (0..3usize, prop::option::weighted(0.8, subsets));
         prop_oneof![
-            4 => services.prop_map(|(i, s)| Step::Service(i, s.map(|(p, e)| service(i, &p, e)))),
+            4 => services.prop_map(|(i, s)| Step::Service(i, s.map(|(p, e)| Box::new(service(i, &p, e))))),
             4 => backs.prop_map(|(i, e)| Step::Endpoints(i, e.map(|e| endpoints(i, &e)))),
             1 => Just(Step::ListServices),
             1 => Just(Step::ListEndpoints),
@@ -309,7 +309,7 @@ mod tests {
             let mut before = rules.set().unwrap();
             for step in steps {
                 match step {
-                    Step::Service(i, Some(service)) => { rules.service_is(&service); services.insert(i, service); }
+                    Step::Service(i, Some(service)) => { rules.service_is(&service); services.insert(i, *service); }
                     Step::Service(i, None) => { rules.service_gone("x", NAMES[i]); services.remove(&i); }
                     Step::Endpoints(i, Some(endpoints)) => { rules.endpoints_are_now(&endpoints); all.insert(i, endpoints); }
                     Step::Endpoints(i, None) => { rules.endpoints_gone("x", NAMES[i]); all.remove(&i); }
