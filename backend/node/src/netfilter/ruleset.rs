@@ -103,22 +103,27 @@ fn form(map: Map) -> (Vec<u32>, Vec<u32>) {
     }
 }
 
-/// A random number has no type of its own: nft keeps beside such a map from which expressions its key is made, and shows
-/// `typeof ip daddr . meta l4proto . th dport . numgen random mod 2`. This is what it keeps, byte for byte.
-fn made_from(map: Map) -> Option<Vec<u8>> {
+/// What nft keeps beside a map to show it as it was written, byte for byte: whether key and value are in the order of this
+/// machine; and, since a random number has no type of its own, from which expressions such a key is made:
+/// `typeof ip daddr . meta l4proto . th dport . numgen random mod 2`.
+fn shown_as(map: Map) -> Option<Vec<u8>> {
     const KEY: &str = "036000040d00000001580014000407000000010c00040c00000001040c000000010e000409000000010600041000000002\
         14000407000000010c00040b000000010402000000031a0004170000000112000401000000010402000000020400000000";
     const NODE_KEY: &str = "034a00040d0000000142000e00040900000001060004100000000114000407000000010c00040b00000001040200000002\
         1a0004170000000112000401000000010402000000020400000000";
     const BACKEND: &str = "043400040d000000012c0014000407000000010c00040c00000001040c0000000114000407000000010c00040b000000010402000000";
     const PRIORITY: &str = "040e0004090000000106000402000000";
-    let (key, value, order) = match map {
-        Map::Backends(by) => (by, BACKEND, "010400000000"),
-        Map::Ids(by) => (by, PRIORITY, "010401000000"),
-        _ => return None,
+    const KEY_IS_OURS: [&str; 2] = ["000400000000", "000401000000"];
+    const VALUE_IS_OURS: [&str; 2] = ["010400000000", "010401000000"];
+    let key = |by| if by == By::Address { KEY } else { NODE_KEY };
+    let parts = match map {
+        Map::Sizes(_) | Map::Affinity(_) => vec![KEY_IS_OURS[0], VALUE_IS_OURS[1]],
+        Map::Picks => vec![KEY_IS_OURS[1], VALUE_IS_OURS[0]],
+        Map::Backends(by) => vec![KEY_IS_OURS[0], VALUE_IS_OURS[0], key(by), BACKEND, "060400000000"],
+        Map::Ids(by) => vec![KEY_IS_OURS[0], VALUE_IS_OURS[1], key(by), PRIORITY, "060400000000"],
+        Map::Members(_) | Map::Hairpins | Map::Rejected(_) => return None,
     };
-    let key = if key == By::Address { KEY } else { NODE_KEY };
-    let text: String = ["000400000000", order, key, value, "060400000000"].concat().split_whitespace().collect();
+    let text = parts.concat();
     text.as_bytes().chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
 }
 
@@ -142,7 +147,7 @@ pub(crate) fn add_map(table: &str, map: Map, id: u32) -> Message {
         m.nest(9, |m| m.number(1, AFFINITY_MAX));
     }
     m.number(10, id);
-    made_from(map).into_iter().for_each(|bytes| m.bytes(13, &bytes));
+    shown_as(map).into_iter().for_each(|bytes| m.bytes(13, &bytes));
     m
 }
 

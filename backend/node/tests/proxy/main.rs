@@ -373,6 +373,29 @@ fn many_backends_are_all_used(mode: Mode) {
     }
 }
 
+/// Administrators look at rules with nft, and keep what it shows: it must not choke on ours.
+#[test]
+fn what_nft_shows_of_the_table_it_can_load() {
+    let world = World::new(2);
+    serve(&world.pods);
+    let proxy = Proxy::new(&world, Mode::Nftables, "one");
+    proxy.apply(sticky(&[0, 1]));
+    let first = world.host.run(|| ask(PORTAL)).unwrap();
+    let table = logic::proxy::nftables::table("one");
+    world.host.run(move || {
+        let listed = Command::new("nft").args(["list", "table", "ip", &table]).output().unwrap();
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert!(listed.status.success() && text.contains("172.30.17.186 . tcp . 27017 : 0:1"), "{text}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        command(&format!("nft delete table ip {table}"));
+        command(&format!("nft -f {}", file.path().display()));
+    });
+    assert_eq!(world.host.run(|| answers(10, || ask(PORTAL).unwrap())), BTreeMap::from([(first, 10)]), "clients that stick included");
+    let next = format!("{HOST_OUTSIDE}:{NODE_PORT}");
+    assert!(world.outside.run(move || ask(&next)).is_ok());
+}
+
 macro_rules! conformance {
     ($($name:ident),+ $(,)?) => {
         mod iptables { $(#[test] fn $name() { super::$name(super::Mode::Iptables); })+ }
