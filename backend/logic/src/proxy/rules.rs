@@ -256,7 +256,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Service(usize, Option<Box<Service>>),
-        Endpoints(usize, Option<Endpoints>),
+        Endpoints(usize, Option<Box<Endpoints>>),
         ListServices,
         ListEndpoints,
     }
@@ -290,7 +290,7 @@ mod tests {
         let backs = (0..3usize, prop::option::weighted(0.8, subsets));
         prop_oneof![
             4 => services.prop_map(|(i, s)| Step::Service(i, s.map(|(p, e)| Box::new(service(i, &p, e))))),
-            4 => backs.prop_map(|(i, e)| Step::Endpoints(i, e.map(|e| endpoints(i, &e)))),
+            4 => backs.prop_map(|(i, e)| Step::Endpoints(i, e.map(|e| Box::new(endpoints(i, &e))))),
             1 => Just(Step::ListServices),
             1 => Just(Step::ListEndpoints),
         ]
@@ -311,7 +311,7 @@ mod tests {
                 match step {
                     Step::Service(i, Some(service)) => { rules.service_is(&service); services.insert(i, *service); }
                     Step::Service(i, None) => { rules.service_gone("x", NAMES[i]); services.remove(&i); }
-                    Step::Endpoints(i, Some(endpoints)) => { rules.endpoints_are_now(&endpoints); all.insert(i, endpoints); }
+                    Step::Endpoints(i, Some(endpoints)) => { rules.endpoints_are_now(&endpoints); all.insert(i, *endpoints); }
                     Step::Endpoints(i, None) => { rules.endpoints_gone("x", NAMES[i]); all.remove(&i); }
                     // The watch was lost, and with it one of each.
                     Step::ListServices => { services.pop_first(); rules.services_are(&services.values().cloned().collect::<Vec<_>>()); }

@@ -321,8 +321,8 @@ fn nothing_is_dropped_while_rules_change(mode: Mode) {
     proxy.apply(rules(&[0, 1, 2]));
     let mut established: Vec<Connection> = world.host.run(|| (0..8).map(|_| Connection::open(PORTAL).unwrap()).collect());
     let stop = Arc::new(AtomicBool::new(false));
-    let (until, opened) = (stop.clone(), world.pods[0].run(|| std::sync::mpsc::channel::<std::io::Result<u32>>()));
-    let (say, hear) = opened;
+    let until = stop.clone();
+    let (say, hear) = std::sync::mpsc::channel::<std::io::Result<u32>>();
     world.pods[0].run(move || {
         std::thread::spawn(move || {
             let mut count = 0;
