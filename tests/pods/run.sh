@@ -83,6 +83,14 @@ like "the interface has the address that is reported" "inet $ip/" "$(inside net 
 same "a pod reaches one that the engine gave its network, for the sake of a host port" port \
   "$(inside net curl -sS --max-time 5 "http://$(field port '{.status.podIP}'):8080/hostname")"
 same "the host port answers" port "$(curl -sS --max-time 5 http://127.0.0.1:18080/hostname)"
+itself() {
+  osc expose pod "$1" --port=8080 >/dev/null
+  inside "$1" curl -sS --retry 20 --retry-connrefused --retry-delay 1 --max-time 10 "http://$(osc get services "$1" --template='{{.portalIP}}'):8080/hostname"
+}
+pod loop '' '"command":["busybox","httpd","-f","-p","8080","-h","/etc"]'
+until_true 20 "the pod running" ready loop
+same "a pod reaches itself through its service" loop "$(itself loop)"
+same "a pod with a host port reaches itself through its service" port "$(itself port)"
 sandbox() { docker ps -q --filter "name=k8s_POD\..*_net\.default\.api_"; }
 before=$(sandbox)
 docker restart -t 0 "$before" >/dev/null

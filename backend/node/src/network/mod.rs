@@ -73,7 +73,7 @@ impl PodNetwork {
 
     /// Reserves an address for a sandbox that is about to be made. `None`: the engine's network has to serve.
     pub(crate) fn lease(&self) -> Option<Ipv4Addr> {
-        if self.unusable.load(Ordering::Relaxed) || !*self.permitted.get_or_init(|| rights::may_plug_in(&self.socket)) {
+        if self.unusable.load(Ordering::Relaxed) || !self.may_plug_in() {
             return None;
         }
         let mut state = self.state.lock();
@@ -118,23 +118,40 @@ impl PodNetwork {
         let bridge = bridge.ok_or_else(|| RuntimeError::Network("the engine's bridge is not known yet".into()))?;
         let net = interface(&bridge.name).ok_or_else(|| RuntimeError::Network(format!("bridge {} is gone", bridge.name)))?;
         let plug = cable::Plug { id: id.into(), pid, ip, net, bridge: bridge.name, mtu: bridge.mtu };
-        let (sender, done) = tokio::sync::oneshot::channel();
-        // A thread of its own: it moves into the sandbox's network and ends there.
-        std::thread::Builder::new()
-            .name("plug-in".into())
-            .spawn(move || sender.send(cable::plug_in(&plug)))
-            .map_err(|e| RuntimeError::Network(e.to_string()))?;
-        let outcome = match tokio::time::timeout(Duration::from_secs(ATTACH_SECONDS_MAX), done).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err("the thread that plugs sandboxes in ended early".to_string()),
-            Err(_) => return Err(RuntimeError::Deadline { call: "attach to the pod network", seconds: ATTACH_SECONDS_MAX }),
-        };
-        outcome.map_err(|why| {
-            if rights::alive(pid) && !self.unusable.swap(true, Ordering::Relaxed) {
-                tracing::warn!(why, "sandboxes cannot be plugged into the pod network; the engine's own network is used from now on");
+        let outcome = on_a_thread(move || cable::plug_in(&plug)).await;
+        if let Err(RuntimeError::Network(why)) = &outcome
+            && rights::alive(pid)
+            && !self.unusable.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(why, "sandboxes cannot be plugged into the pod network; the engine's own network is used from now on");
+        }
+        outcome
+    }
+
+    /// The engine has plugged this sandbox in: its pod shall meet itself behind services all the same, where we may see to it.
+    pub(crate) async fn let_back(&self, id: &str, pid: u32) {
+        if self.may_plug_in() {
+            let container = id.to_string();
+            if let Err(error) = on_a_thread(move || cable::let_back(pid, &container)).await {
+                tracing::debug!(container = id, %error, "a pod will not reach itself through its service");
             }
-            RuntimeError::Network(why)
-        })
+        }
+    }
+
+    fn may_plug_in(&self) -> bool {
+        *self.permitted.get_or_init(|| rights::may_plug_in(&self.socket))
+    }
+}
+
+/// A thread of its own for what moves into a sandbox's network: it ends there.
+async fn on_a_thread(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), RuntimeError> {
+    let (sender, done) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("plug-in".into()).spawn(move || sender.send(work()));
+    thread.map_err(|e| RuntimeError::Network(e.to_string()))?;
+    match tokio::time::timeout(Duration::from_secs(ATTACH_SECONDS_MAX), done).await {
+        Ok(Ok(outcome)) => outcome.map_err(RuntimeError::Network),
+        Ok(Err(_)) => Err(RuntimeError::Network("the thread that plugs sandboxes in ended early".into())),
+        Err(_) => Err(RuntimeError::Deadline { call: "attach to the pod network", seconds: ATTACH_SECONDS_MAX }),
     }
 }
 

@@ -193,13 +193,20 @@ impl Runtime for DockerRuntime {
     async fn start(&self, id: &str) -> Result<ContainerInfo> {
         call("start", CHANGE_SECONDS_MAX, self.docker.start_container(id, None)).await?;
         let started = call("inspect", LOOK_SECONDS_MAX, self.docker.inspect_container(id, None)).await?;
-        if let (Some(network), Some(ip)) = (&self.network, address_of(started.config.as_ref())) {
-            // One that has ended at once has no network to be plugged into; the caller sees that it does not run.
-            if let Some(pid) = started.state.as_ref().and_then(|s| s.pid).and_then(|p| u32::try_from(p).ok()).filter(|p| *p > 0) {
+        let address = address_of(started.config.as_ref());
+        let info = info_of(started);
+        // One that has ended at once has no network to be plugged into; the caller sees that it does not run.
+        match (&self.network, info.pid, address) {
+            (Some(network), Some(pid), Some(ip)) => {
                 network.attach(id, pid, ip).await?;
+                Ok(ContainerInfo { ip: Some(ip.to_string()), ..info })
             }
+            (Some(network), Some(pid), None) if info.ip.is_some() => {
+                network.let_back(id, pid).await;
+                Ok(info)
+            }
+            _ => Ok(info),
         }
-        Ok(info_of(started))
     }
 
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
