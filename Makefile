@@ -38,6 +38,7 @@ e2e: build
 	tests/journeys/run.sh $(BIN)
 	tests/pods/run.sh $(BIN)
 	tests/faults/run.sh $(BIN)
+	tests/machines/run.sh $(BIN)
 	if command -v chromedriver >/dev/null; then \
 	  $(BIN)/browser $(BIN)/openshift --axe=$(AXE) && \
 	  tests/pods/image.sh pilothouse-test/tools:1 && $(BIN)/browser $(BIN)/openshift --docker=pilothouse-test/tools:1; \

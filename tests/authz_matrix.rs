@@ -37,7 +37,7 @@ fn in_project(kind: &Kind) -> Option<(Least, Least)> {
 fn in_cluster(kind: &Kind) -> Option<[Least; 3]> {
     Some(match (kind.group, kind.plural) {
         ("", "nodes") | ("rbac.authorization.k8s.io", "clusterroles" | "clusterrolebindings") => [ClusterAdmin; 3],
-        ("user.openshift.io", "users" | "identities") => [ClusterAdmin; 3],
+        ("user.openshift.io", "users" | "identities") | ("certificates.k8s.io", "certificatesigningrequests") => [ClusterAdmin; 3],
         _ => return None,
     })
 }
@@ -53,6 +53,7 @@ fn subresource(kind: &Kind, name: &str) -> Option<Vec<(Method, Least)>> {
     Some(match (kind.plural, name) {
         ("pods", "status") | ("replicationcontrollers" | "services" | "resourcequotas", "status") => write(ClusterAdmin),
         ("nodes" | "namespaces", "status") => write(ClusterAdmin),
+        ("certificatesigningrequests", "status" | "approval") => read_write(ClusterAdmin, ClusterAdmin),
         ("pods", "binding") => vec![(Method::POST, ClusterAdmin)],
         ("pods", "eviction") => vec![(Method::POST, Editor)],
         ("pods", "log") => vec![(Method::GET, Viewer)],

@@ -7,7 +7,7 @@ use node::runtime::docker::{DockerRuntime, LABEL_CLUSTER};
 use std::path::Path;
 
 /// What a data directory of ours holds; a directory without any of them is not removed.
-const OURS: [&str; 5] = ["ca.crt", "ca.key", "admin.kubeconfig", "store", "cluster-id"];
+const OURS: [&str; 6] = ["ca.crt", "ca.key", "admin.kubeconfig", "node.kubeconfig", "store", "cluster-id"];
 
 /// Containers first, then rules, then files.
 pub async fn run(options: &Clean) -> Result<(), String> {
@@ -46,6 +46,7 @@ async fn remove_containers(docker: &str, id: &str) -> Result<(), String> {
 async fn remove_rules(id: &str) -> Result<(), String> {
     if nix::unistd::geteuid().is_root() {
         node::proxy::remove_all(id).await.map_err(|e| e.to_string())?;
+        node::machines::remove_all(id).await?;
         println!("removed the service rules");
     }
     Ok(())

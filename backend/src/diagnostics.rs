@@ -1,7 +1,8 @@
 //! `openshift ex diagnostics`: asks this host what `logic::host` judges, and prints what is wrong and how to mend it.
 use crate::config::{Diagnostics, ProxyMode, Start, data_dir};
 use logic::host::{DataDir, Docker, Host, Port, PortState, Problem, problems};
-use shared::client::config::{self, Overrides};
+use shared::client::ClientError;
+use shared::client::config::{self, Overrides, Target};
 use shared::client::http::Client;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -49,9 +50,12 @@ pub async fn run(options: &Diagnostics) -> bool {
 /// What the host says, and the server that is running already.
 async fn look(options: &Diagnostics) -> (Host, Option<String>) {
     let start = &options.start;
-    let (running, skew_seconds) = server(start).await.unzip();
-    // A server of ours holds its ports rightly.
-    let numbers = if running.is_some() { Vec::new() } else { vec![start.listen, start.console()] };
+    let found = if options.node { Err(String::new()) } else { server(start).await.ok_or_else(String::new) };
+    let master = if options.node { Some(clock_at(&start.master).await) } else { None };
+    let skew_seconds = found.as_ref().ok().map(|(_, skew)| *skew).or_else(|| master.as_ref()?.as_ref().ok().copied());
+    let running = found.ok().map(|(server, _)| server);
+    // A server of ours holds its ports rightly, and a node listens on none.
+    let numbers = if running.is_some() || options.node { Vec::new() } else { vec![start.listen, start.console()] };
     let socket = start.docker.strip_prefix("unix://").unwrap_or(&start.docker).to_owned();
     let host = Host {
         docker: Some((start.docker.clone(), docker(&socket).await)),
@@ -64,6 +68,7 @@ async fn look(options: &Diagnostics) -> (Host, Option<String>) {
         routes: text("/proc/net/route"),
         resolv_conf: text("/etc/resolv.conf"),
         cgroup_controllers: controllers(),
+        server: master.map(|outcome| (start.master.clone(), outcome.err())),
         skew_seconds,
         data_dir: directory(&data_dir(start.data_dir.as_ref())),
         portal_net: start.portal_net.to_string(),
@@ -195,6 +200,18 @@ async fn server(start: &Start) -> Option<(String, i64)> {
     let client = Client::new(target).ok()?.with_deadline(Some(ANSWER_MAX));
     let theirs = client.clock().await?;
     Some((client.target.server.clone(), jiff::Timestamp::now().as_second() - theirs))
+}
+
+/// By how much our clock is ahead of that of a server that need not be known; nothing is shown to it.
+async fn clock_at(server: &str) -> Result<i64, String> {
+    let target = Target { server: server.trim_end_matches('/').into(), insecure: true, ..Target::default() };
+    let client = Client::new(target).map_err(|e| e.to_string())?.with_deadline(Some(ANSWER_MAX));
+    // A refusal is an answer too; only what is no answer says why.
+    if let Err(ClientError::Connect(why) | ClientError::Transport(why)) = client.get("/version").await {
+        return Err(why);
+    }
+    let theirs = client.clock().await.ok_or("it does not say what time it is")?;
+    Ok(jiff::Timestamp::now().as_second() - theirs)
 }
 
 /// Why the server cannot listen, in the words of the diagnostics.

@@ -1,6 +1,6 @@
 //! The binary `openshift`: `start`, `ex`, `cli`, `kube`, `version`; and `osc` by its other name.
-use backend::config::{Command, Ex, parse};
-use backend::{backup, clean, diagnostics, telemetry, verify, wiring};
+use backend::config::{Command, Ex, Role, StartCommand, parse};
+use backend::{backup, clean, diagnostics, node_token, start_node, telemetry, verify, wiring};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -18,7 +18,12 @@ fn main() -> ExitCode {
             return shared::client::cli::run(&rest);
         }
         // What is not about this host is the client's.
-        Some("ex") if !matches!(arguments.get(2).map(String::as_str), Some("backup" | "clean" | "diagnostics" | "restore" | "verify")) => {
+        Some("ex")
+            if !matches!(
+                arguments.get(2).map(String::as_str),
+                Some("backup" | "clean" | "diagnostics" | "node-token" | "restore" | "verify")
+            ) =>
+        {
             return shared::client::cli::run_ex(&arguments[1..]);
         }
         _ => {}
@@ -37,10 +42,28 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match command {
             Command::Start(start) => {
-                telemetry::start(&start.log_level, start.log_format);
                 backend::descriptors::raise();
-                wiring::run(*start).await
+                let StartCommand { role, all_in_one } = *start;
+                match role {
+                    Some(Role::Node(node)) => {
+                        telemetry::start(&node.log_level, node.log_format);
+                        start_node::run(*node).await
+                    }
+                    Some(Role::Master(master)) => {
+                        telemetry::start(&master.log_level, master.log_format);
+                        wiring::run(*master, false).await
+                    }
+                    Some(Role::AllInOne(config)) => {
+                        telemetry::start(&config.log_level, config.log_format);
+                        wiring::run(*config, true).await
+                    }
+                    None => {
+                        telemetry::start(&all_in_one.log_level, all_in_one.log_format);
+                        wiring::run(all_in_one, true).await
+                    }
+                }
             }
+            Command::Ex { what: Ex::NodeToken(options) } => node_token::run(&options).await,
             Command::Ex { what: Ex::Clean(options) } => clean::run(&options).await,
             Command::Ex { what: Ex::Backup(options) } => backup::take(&options).await,
             Command::Ex { what: Ex::Restore(options) } => backup::restore(&options),

@@ -15,6 +15,11 @@ fn interfaces() -> impl Iterator<Item = (String, ipnet::Ipv4Net)> {
     })
 }
 
+/// Every IPv4 address of this machine.
+pub fn addresses() -> impl Iterator<Item = Ipv4Addr> {
+    interfaces().map(|(_, net)| net.addr())
+}
+
 /// The address by which others would reach this host; nothing is sent.
 pub fn primary_address() -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;

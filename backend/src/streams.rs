@@ -1,4 +1,5 @@
-//! The API server's way to this machine's agent: logs, exec, attach, port-forward, statistics.
+//! The API server's way to the agents of nodes: this machine's in process, all others by their tunnels.
+use crate::tunnel::server::NodeTunnels;
 use apiserver::streams::{Connection, ContainerStats, LogRequest, NodeStats, Output, PodStreams, Process, Target, Use};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use registry::Registry;
 use shared::kinds::POD;
 use shared::status::Status;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The agent comes to be after the API server: until then there is nothing to stream.
 #[derive(Default)]
@@ -98,12 +99,9 @@ impl PodStreams for LocalStreams {
         Ok(Box::new(Joined(self.agent()?.connect(&target.uid, port).await?)))
     }
 
-    async fn stats(&self, node: &str) -> Result<NodeStats, Status> {
+    async fn stats(&self, _: &str) -> Result<NodeStats, Status> {
         let used = |s: runtime::Stats| Use { cpu_ns: s.cpu_usage_ns, memory_bytes: s.memory_bytes };
         let agent = self.agent()?;
-        if node != agent.node_name() {
-            return Err(Status::unavailable(format!("node {node} is not this machine, and nothing asks others yet")));
-        }
         let (node, stats) = (used(agent.host_stats()), agent.stats().await);
         let Some((_, registry)) = self.agent.get() else { return Ok(NodeStats::default()) };
         let pods: HashMap<String, (String, String)> = registry
@@ -117,5 +115,48 @@ impl PodStreams for LocalStreams {
             Some(ContainerStats { namespace, pod, container, used: used(s) })
         });
         Ok(NodeStats { node, containers: named.collect() })
+    }
+}
+
+/// Pods wherever they run.
+pub struct PodsEverywhere {
+    /// Name of the node on this machine; empty if there is none.
+    pub here: String,
+    pub local: LocalStreams,
+    pub tunnels: Arc<NodeTunnels>,
+    pub registry: Registry,
+}
+
+impl PodsEverywhere {
+    fn of(&self, node: &str) -> &dyn PodStreams {
+        if node == self.here { &self.local } else { &*self.tunnels }
+    }
+
+    pub fn stop(&self) {
+        self.local.stop();
+        self.tunnels.stop();
+    }
+}
+
+#[async_trait]
+impl PodStreams for PodsEverywhere {
+    async fn logs(&self, target: &Target, request: &LogRequest) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
+        self.of(&target.node).logs(target, request).await
+    }
+
+    async fn exec(&self, target: &Target, command: &[String], tty: bool, stdin: bool) -> Result<Process, Status> {
+        self.of(&target.node).exec(target, command, tty, stdin).await
+    }
+
+    async fn attach(&self, target: &Target, tty: bool, stdin: bool) -> Result<Process, Status> {
+        self.of(&target.node).attach(target, tty, stdin).await
+    }
+
+    async fn connect(&self, target: &Target, port: u16) -> Result<Box<dyn Connection>, Status> {
+        self.of(&target.node).connect(target, port).await
+    }
+
+    async fn stats(&self, node: &str) -> Result<NodeStats, Status> {
+        if node == self.here { self.local.stats(node).await } else { self.tunnels.stats_of(node, &self.registry).await }
     }
 }

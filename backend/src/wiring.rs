@@ -1,29 +1,27 @@
 //! Chooses implementations and starts every part, in the order in which they need each other.
 use crate::backup;
 use crate::cluster_id;
-use crate::config::{ProxyMode, RuntimeKind, Start, data_dir};
+use crate::config::{RuntimeKind, Start, data_dir};
 use crate::diagnostics;
+use crate::machine::{self, PODS_MAX};
 use crate::metrics;
 use crate::neighbours;
 use crate::network;
 use crate::node_api::LocalApi;
-use crate::streams::LocalStreams;
+use crate::signer::CaSigner;
+use crate::streams::{LocalStreams, PodsEverywhere};
 use crate::supervisor;
+use crate::tunnel::{self, server::NodeTunnels};
 use apiserver::{Check, Handle, Parts, Server, ServerConfig};
 use control::{Config as ControlConfig, Control};
 use node::agent::{Agent, AgentConfig};
-use node::proxy::ServiceProxy;
-use node::proxy::iptables::IptablesProxy;
-use node::proxy::nftables::NftablesProxy;
-use node::runtime::Runtime;
-use node::runtime::docker::DockerRuntime;
 use node::runtime::simulated::Simulated;
 use registry::Registry;
 use registry::caller::Caller;
 use shared::client::config::{Kubeconfig, Overrides, Target};
 use shared::client::http::Client;
 use shared::kinds::NODE;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,10 +30,6 @@ use store::Store;
 use store::redb::{Options, RedbStore};
 use tokio_util::sync::CancellationToken;
 
-/// Pods on one machine; the tests of what people run here end well before.
-const PODS_MAX: i64 = 250;
-/// A silent node is lost after this (Kubernetes' default).
-const NODE_GRACE_SECONDS: i64 = 40;
 /// Ready is announced when it is true, or given up after this.
 const READY_SECONDS_MAX: u64 = 60;
 /// A node that is not ready by then has a reason that its user must hear.
@@ -47,9 +41,10 @@ const STOP_SECONDS_MAX: u64 = 5;
 pub struct Cluster {
     pub registry: Registry,
     pub server: Handle,
+    /// Of the node on this machine; empty if it has none.
     pub node_name: String,
     store: Arc<dyn Store>,
-    streams: Arc<LocalStreams>,
+    streams: Arc<PodsEverywhere>,
     control: Option<Control>,
     stopping: CancellationToken,
 }
@@ -72,10 +67,10 @@ impl Cluster {
     }
 }
 
-/// Runs the cluster in the foreground until a signal.
-pub async fn run(config: Start) -> Result<(), String> {
+/// Runs the cluster in the foreground until a signal, with a node on this machine or without.
+pub async fn run(config: Start, with_node: bool) -> Result<(), String> {
     let began = Instant::now();
-    let cluster = start(&config).await?;
+    let cluster = start_as(&config, with_node).await?;
     let console = cluster.server.console_address;
     announce(&cluster, &config, console, began).await;
     let watchdog = own_client(&cluster).map(|client| tokio::spawn(supervisor::watchdog(client)));
@@ -98,38 +93,57 @@ fn own_client(cluster: &Cluster) -> Option<Client> {
     Client::new(Target { server: format!("https://{address}"), ..target }).ok()
 }
 
-/// Starts everything; returns when the API answers.
+/// Starts everything on this machine; returns when the API answers.
 pub async fn start(config: &Start) -> Result<Cluster, String> {
+    start_as(config, true).await
+}
+
+/// The name by which this machine is a node.
+pub(crate) fn node_name(given: Option<&str>) -> String {
+    let name = given.map(str::to_string).or_else(|| nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()));
+    name.unwrap_or_else(|| "localhost".into()).to_lowercase()
+}
+
+/// The same with a node on this machine or without.
+pub async fn start_as(config: &Start, with_node: bool) -> Result<Cluster, String> {
     let dir = data_dir(config.data_dir.as_ref());
     make_private(&dir)?;
     let options = Options { bytes_max: config.store_max, ..Options::default() };
     let store: Arc<dyn Store> =
         Arc::new(RedbStore::open(&dir.join("store"), options).map_err(|e| diagnostics::cannot_open(&dir, e.to_string()))?);
     let registry = Registry::new(store.clone(), registry::Config { portal_net: config.portal_net });
-    let node_name = config.node_name();
-    let streams = Arc::new(LocalStreams::default());
+    let hostname = node_name(config.hostname.as_deref());
+    let node_name = if with_node { hostname.clone() } else { String::new() };
+    let streams = Arc::new(PodsEverywhere {
+        here: node_name.clone(),
+        local: LocalStreams::default(),
+        tunnels: Arc::new(NodeTunnels::default()),
+        registry: registry.clone(),
+    });
     let bootstrapped = Arc::new(AtomicBool::new(false));
-    let server = serve(config, &dir, &registry, &streams, &bootstrapped, &node_name).await?;
+    let server = serve(config, &dir, &registry, &streams, &bootstrapped, &hostname).await?;
     let api_address = address_for_pods(&server);
     let control_config = ControlConfig {
         api_address,
         kubernetes_ips: first_two(config.portal_net),
+        portal_net: config.portal_net,
+        public_url: server.app.public_url.clone(),
         ca_pem: server.authority.ca_pem().to_string(),
-        node_grace_seconds: NODE_GRACE_SECONDS,
+        node_grace_seconds: config.node_grace,
     };
-    let control = Control::start(registry.clone(), control_config)
+    let control = Control::start(registry.clone(), control_config, Some(Arc::new(CaSigner(server.authority.clone()))))
         .await
         .map_err(|s| format!("the cluster's first objects could not be made: {s}"))?;
     bootstrapped.store(true, Ordering::Release);
     let cluster = Cluster { registry, server, node_name, store, streams, control: Some(control), stopping: CancellationToken::new() };
-    if let Err(error) = start_node(config, &dir, &cluster) {
+    if with_node && let Err(error) = start_node(config, &dir, &cluster) {
         cluster.stop().await;
         return Err(diagnostics::docker_problem(&config.docker).await.unwrap_or(error));
     }
     Ok(cluster)
 }
 
-fn make_private(dir: &Path) -> Result<(), String> {
+pub(crate) fn make_private(dir: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let fail = |e: std::io::Error| diagnostics::cannot_keep_data(dir, &e);
     std::fs::create_dir_all(dir).map_err(fail)?;
@@ -145,7 +159,7 @@ async fn serve(
     config: &Start,
     dir: &Path,
     registry: &Registry,
-    streams: &Arc<LocalStreams>,
+    streams: &Arc<PodsEverywhere>,
     bootstrapped: &Arc<AtomicBool>,
     node: &str,
 ) -> Result<Handle, String> {
@@ -158,6 +172,10 @@ async fn serve(
     let (_, service_ip) = first_two(config.portal_net);
     let mut sans = vec![service_ip.to_string(), node.to_string()];
     sans.extend(bridge.map(|b| b.addr().to_string()));
+    sans.extend(tunnel::node::host_and_port(&config.master).ok().map(|(host, _)| host));
+    if config.listen.ip().is_unspecified() {
+        sans.extend(network::addresses().map(|a| a.to_string()));
+    }
     let server = ServerConfig {
         listen,
         console_listen: Some(if config.listen.port() == 0 { SocketAddr::new(config.listen.ip(), 0) } else { config.console() }),
@@ -174,6 +192,7 @@ async fn serve(
     let parts = Parts {
         registry: registry.clone(),
         streams: streams.clone(),
+        tunnels: streams.tunnels.clone(),
         readiness,
         console: Some(apiserver::console::router()),
         backup: Some(backup::source(dir, registry)),
@@ -191,59 +210,51 @@ fn address_for_pods(server: &Handle) -> SocketAddr {
     if !server.address.ip().is_loopback() && !server.address.ip().is_unspecified() {
         return server.address;
     }
-    let bridge = network::docker_bridge().map(|b| b.addr());
-    let ip = bridge.or_else(network::primary_address).unwrap_or(Ipv4Addr::new(172, 17, 0, 1));
+    let bridge = || network::docker_bridge().map(|b| b.addr());
+    // Pods of other machines reach what this one is called by, and never its bridge.
+    let ip = match server.address.ip().is_unspecified() {
+        true => network::primary_address().or_else(bridge),
+        false => bridge().or_else(network::primary_address),
+    };
+    let ip = ip.unwrap_or(Ipv4Addr::new(172, 17, 0, 1));
     SocketAddr::new(ip.into(), port)
+}
+
+/// What this machine's node is called by: as the tutorial has it where all is on one machine, else what others reach it by.
+fn own_address(config: &Start) -> IpAddr {
+    let listen = config.listen.ip();
+    match listen.is_unspecified() {
+        true => network::primary_address().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4),
+        false => listen,
+    }
 }
 
 /// Starts the agent of this machine in the background: the API must not wait for Docker.
 fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), String> {
-    if config.proxy_mode != ProxyMode::None
-        && let Some(problem) = diagnostics::network_problem(config.proxy_mode)
-    {
-        tracing::warn!("{problem}");
-    }
     let id = cluster_id::of(dir)?;
-    let runtime: Arc<dyn Runtime> = match config.runtime {
-        RuntimeKind::Docker => {
-            let engine = DockerRuntime::connect(&config.docker, &id).map_err(|e| e.to_string())?;
-            Arc::new(engine.with_pod_network(&config.docker))
-        }
-        RuntimeKind::Simulated => Arc::new(Simulated::default()),
-    };
-    let bridge = network::docker_bridge().map(|n| n.trunc().to_string()).unwrap_or_else(|| "172.17.0.0/16".into());
-    let proxy: Option<Arc<dyn ServiceProxy>> = match config.proxy_mode {
-        ProxyMode::Iptables => Some(Arc::new(IptablesProxy::new(&id, &bridge))),
-        ProxyMode::Nftables => Some(Arc::new(NftablesProxy::new(&id, &bridge))),
-        ProxyMode::None => None,
-    };
+    let runtime = machine::engine(config.runtime, &config.docker, &id)?;
+    let proxy = machine::proxy(config.proxy_mode, &id);
+    let address = own_address(config);
+    let network = machine::pod_network(config.runtime, address);
     let agent =
-        AgentConfig { node_name: cluster.node_name.clone(), address: "127.0.0.1".into(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
+        AgentConfig { node_name: cluster.node_name.clone(), address: address.to_string(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
     let api = Arc::new(LocalApi::new(cluster.registry.clone(), cluster.server.app.clone(), &cluster.node_name));
     let (streams, registry) = (cluster.streams.clone(), cluster.registry.clone());
+    let (name, cluster_id) = (cluster.node_name.clone(), id.clone());
     let (shares_host, stop) = (config.runtime == RuntimeKind::Docker, cluster.stopping.clone());
     let (dir, docker, portal_net) = (dir.to_path_buf(), config.docker.clone(), config.portal_net);
     tokio::spawn(async move {
         let claim = if shares_host { neighbours::settle(&dir, &id, portal_net, &docker).await } else { None };
-        load_images(&*runtime).await;
-        let agent = Agent::start(agent, api, runtime, proxy).await;
-        streams.set(agent, registry);
+        machine::load_images(&*runtime).await;
+        let agent = Agent::start(agent, api.clone(), runtime, proxy).await;
+        if let Some(own) = network {
+            tokio::spawn(node::machines::run(api, name, cluster_id, own, stop.clone()));
+        }
+        streams.local.set(agent, registry);
         stop.cancelled().await;
         drop(claim);
     });
     Ok(())
-}
-
-/// The two images that the tutorial needs, made from our own programs where they are absent.
-async fn load_images(runtime: &dyn Runtime) {
-    let both = [&images::POD, &images::HELLO_OPENSHIFT];
-    let loads = both.map(|image| async move {
-        let outcome = runtime.load_image(image.name, image.root(), &[image.program.to_string()]).await;
-        if let Err(error) = outcome {
-            tracing::warn!(image = image.name, %error, "image not loaded");
-        }
-    });
-    futures::future::join_all(loads).await;
 }
 
 /// Says when the node is ready, where things are, and what to try first.
@@ -256,7 +267,7 @@ async fn announce(cluster: &Cluster, config: &Start, console: Option<SocketAddr>
         conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True").then_some(())
     };
     let mut asked = false;
-    while ready().is_none() {
+    while !cluster.node_name.is_empty() && ready().is_none() {
         if began.elapsed() > Duration::from_secs(READY_SECONDS_MAX) {
             tracing::warn!(node = cluster.node_name, "the API serves, but this node is not ready; 'openshift ex diagnostics' may say why");
             break;
@@ -277,7 +288,7 @@ async fn announce(cluster: &Cluster, config: &Start, console: Option<SocketAddr>
     println!("      kubectl --kubeconfig {} get nodes", cluster.server.admin_kubeconfig.display());
 }
 
-async fn wait_for_signal() {
+pub(crate) async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
     tokio::select! {

@@ -153,6 +153,7 @@ kind!(BINDING, "", "v1", "Binding", "bindings", "binding", Namespaced, Virtual, 
 kind!(ENDPOINT_SLICE, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", Namespaced, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen true);
 kind!(LEASE, "coordination.k8s.io", "v1", "Lease", "leases", "lease", Namespaced, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen false);
 kind!(EVENTS_EVENT, "events.k8s.io", "v1", "Event", "events", "event", Namespaced, ViewOf("events"), short &["ev"], cat NONE, sub NONE, fields &["reason", "regarding.kind", "regarding.name", "regarding.namespace", "regarding.uid", "type"], gen false);
+kind!(CERTIFICATE_SIGNING_REQUEST, "certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "certificatesigningrequest", Cluster, Stored, short &["csr"], cat NONE, sub &["status", "approval"], fields &["spec.signerName"], gen false);
 kind!(ROLE, "rbac.authorization.k8s.io", "v1", "Role", "roles", "role", Namespaced, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen false);
 kind!(ROLE_BINDING, "rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "rolebinding", Namespaced, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen false);
 kind!(CLUSTER_ROLE, "rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "clusterrole", Cluster, Stored, short NONE, cat NONE, sub NONE, fields NONE, gen false);
@@ -195,6 +196,7 @@ pub static KINDS: &[&Kind] = &[
     &SELF_SUBJECT_ACCESS_REVIEW,
     &SELF_SUBJECT_RULES_REVIEW,
     &SUBJECT_ACCESS_REVIEW,
+    &CERTIFICATE_SIGNING_REQUEST,
     &LEASE,
     &ENDPOINT_SLICE,
     &EVENTS_EVENT,

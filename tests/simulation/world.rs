@@ -98,10 +98,12 @@ impl World {
             let config = control::Config {
                 api_address: "10.0.0.1:8443".parse().expect("an address"),
                 kubernetes_ips: (Ipv4Addr::new(172, 30, 0, 1), Ipv4Addr::new(172, 30, 0, 2)),
+                portal_net: Config::default().portal_net,
+                public_url: "https://10.0.0.1:8443".into(),
                 ca_pem: "certificate".into(),
                 node_grace_seconds: NODE_GRACE_SECONDS,
             };
-            match Control::start(registry.clone(), config).await {
+            match Control::start(registry.clone(), config, None).await {
                 Ok(control) => {
                     self.control = Some(control);
                     self.door.open(registry);

@@ -35,6 +35,17 @@ impl Cluster {
         Cluster::start_as(|_| {}, change).await
     }
 
+    /// Starts a server without a node.
+    pub async fn start_master() -> Cluster {
+        let mut cluster = Cluster::start().await;
+        if let Some(running) = cluster.running.take() {
+            running.stop().await;
+        }
+        std::fs::remove_dir_all(cluster.data_dir()).expect("a directory");
+        cluster.running = Some(wiring::start_as(&cluster.config, false).await.expect("the server starts"));
+        cluster
+    }
+
     async fn start_as(prepare: impl FnOnce(&Path), change: impl FnOnce(&mut Start)) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         prepare(&dir.path().join("data"));
@@ -50,6 +61,7 @@ impl Cluster {
             proxy_mode: ProxyMode::None,
             log_level: "warn".into(),
             store_max: 2 << 30,
+            node_grace: 40,
             log_format: LogFormat::Text,
         };
         change(&mut config);

@@ -29,6 +29,7 @@ pub async fn serve_if_asked() {
         proxy_mode: ProxyMode::None,
         log_level: "error".into(),
         store_max: 2 << 30,
+        node_grace: 40,
         log_format: backend::config::LogFormat::Text,
     };
     let cluster = backend::wiring::start(&config).await.expect("the cluster starts");

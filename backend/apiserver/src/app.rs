@@ -4,7 +4,7 @@ use crate::authn::tokens::Tokens;
 use crate::limits::Limits;
 use crate::limits::connections::Line;
 use crate::metrics::Metrics;
-use crate::streams::PodStreams;
+use crate::streams::{PodStreams, Tunnels};
 use registry::Registry;
 use registry::caller::{Caller, Identity};
 use std::net::SocketAddr;
@@ -32,6 +32,7 @@ pub type MoreMetrics = Arc<dyn Fn(&mut meter::Page) + Send + Sync>;
 pub struct App {
     pub registry: Registry,
     pub streams: Arc<dyn PodStreams>,
+    pub tunnels: Arc<dyn Tunnels>,
     pub tokens: Tokens,
     pub sessions: Sessions,
     pub metrics: Metrics,

@@ -45,6 +45,10 @@ impl Authority {
         Ok(Authority { dir: dir.into(), issuer, ca_pem })
     }
 
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// The CA's certificate, PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -132,7 +136,7 @@ fn make_ca() -> Result<Identity, Error> {
     Ok(Identity { certificate: cert.pem(), key: key.serialize_pem() })
 }
 
-fn client_params(user: &str, groups: &[&str]) -> Result<CertificateParams, Error> {
+pub(crate) fn client_params(user: &str, groups: &[&str]) -> Result<CertificateParams, Error> {
     let mut params = leaf(user, groups)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)

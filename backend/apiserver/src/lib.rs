@@ -17,6 +17,7 @@ pub mod query;
 pub mod respond;
 pub mod router;
 pub mod server;
+pub mod signing;
 pub mod stream;
 pub mod streams;
 mod tls;

@@ -24,6 +24,8 @@ pub enum Route {
         check: Option<String>,
     },
     Metrics,
+    /// The connection of a node's agent.
+    NodeTunnel,
     /// The whole cluster as one file, for administrators.
     Backup,
     OpenApiV3(Option<String>),
@@ -90,6 +92,7 @@ pub fn route(path: &str) -> Route {
         },
         ["backup"] => Route::Backup,
         ["metrics"] => Route::Metrics,
+        ["node-tunnel"] => Route::NodeTunnel,
         ["openapi", "v3"] => Route::OpenApiV3(None),
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(Some(rest.join("/"))),
         ["openapi", "v2"] => Route::OpenApiV2,

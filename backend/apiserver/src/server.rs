@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::limits::connections::{Place, Registered};
 use crate::limits::stall::Unstalled;
 use crate::metrics::Metrics;
-use crate::streams::PodStreams;
+use crate::streams::{PodStreams, Tunnels};
 use crate::{kubeconfig, layers, tls};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -59,6 +59,7 @@ pub struct ServerConfig {
 pub struct Parts {
     pub registry: Registry,
     pub streams: Arc<dyn PodStreams>,
+    pub tunnels: Arc<dyn Tunnels>,
     pub readiness: Readiness,
     pub console: Option<axum::Router>,
     pub backup: Option<Backup>,
@@ -122,6 +123,7 @@ impl Server {
         let app = Arc::new(App {
             registry: parts.registry,
             streams: parts.streams,
+            tunnels: parts.tunnels,
             tokens: Tokens::new(&authority.service_account_key()?)?,
             sessions: Sessions::open(&config.data_dir),
             metrics: Metrics::default(),

@@ -57,6 +57,21 @@ pub trait PodStreams: Send + Sync {
     async fn stats(&self, node: &str) -> Result<NodeStats, Status>;
 }
 
+/// Who takes over the connections of nodes on other machines, by which the server reaches them. Held as `Arc<dyn Tunnels>`.
+#[async_trait]
+pub trait Tunnels: Send + Sync {
+    /// Serves one connection of this node until it ends. A newer one of the same node takes its place.
+    async fn serve(&self, node: &str, connection: Box<dyn Connection>);
+}
+
+/// A server that no node of another machine joins.
+pub struct NoTunnels;
+
+#[async_trait]
+impl Tunnels for NoTunnels {
+    async fn serve(&self, _: &str, _: Box<dyn Connection>) {}
+}
+
 /// Use of one machine or container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Use {

@@ -1,10 +1,13 @@
 //! TLS for the listeners: our serving certificate, and client certificates of our own CA as identities.
 use crate::ca::{Authority, Identity, groups_of_name};
 use crate::error::Error;
+use crate::signing;
+use logic::authz::node;
 use registry::caller::GROUP_AUTHENTICATED;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -39,7 +42,12 @@ pub fn identity(certificate: &CertificateDer<'_>) -> Option<registry::caller::Id
         groups.extend(groups_of_name(organization.as_str().ok()?).map(str::to_string));
     }
     groups.push(GROUP_AUTHENTICATED.into());
-    Some(registry::caller::Identity { name: name.into(), groups, ..Default::default() })
+    // Which machine this is: a node's name belongs to one.
+    let mut extra = BTreeMap::new();
+    if groups.iter().any(|g| g == node::GROUP) {
+        extra.insert(node::EXTRA_KEY.to_string(), vec![signing::key_hash_of(certificate)?]);
+    }
+    Some(registry::caller::Identity { name: name.into(), groups, extra, ..Default::default() })
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {

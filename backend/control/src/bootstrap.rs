@@ -1,12 +1,16 @@
 //! What every cluster begins with: namespaces, roles, and the services by which pods find the API.
 use crate::Config;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::try_join_all;
 use logic::authz::bootstrap::{cluster_role_bindings, cluster_roles};
 use registry::Registry;
 use registry::caller::Caller;
 use registry::options::{Patch, WriteOptions};
 use serde_json::{Value, json};
-use shared::kinds::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, SERVICE};
+use shared::kinds::{
+    CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, ROLE, ROLE_BINDING, SERVICE,
+};
 use shared::status::{Reason, Status};
 
 const NAMESPACES: [&str; 5] = ["default", "kube-system", "kube-public", "kube-node-lease", "openshift"];
@@ -24,7 +28,7 @@ pub(crate) async fn ensure(registry: &Registry, caller: &Caller, config: &Config
     tokio::try_join!(try_join_all(roles), try_join_all(bindings), try_join_all(services))?;
     let names = ["kubernetes-ro", "kubernetes"];
     try_join_all(names.map(|name| endpoints(registry, caller, config, name))).await?;
-    Ok(())
+    cluster_info(registry, caller, config).await
 }
 
 fn service(name: &str, ip: &str, port: u16, config: &Config) -> Value {
@@ -41,6 +45,27 @@ async fn create(registry: &Registry, caller: &Caller, kind: &'static Kind, names
         Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
         other => other.map(|_| ()),
     }
+}
+
+/// What a machine that is to join may know before it is known itself: the cluster's CA, which it checks by its token.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/>
+async fn cluster_info(registry: &Registry, caller: &Caller, config: &Config) -> Result<(), Status> {
+    const NAME: &str = "cluster-info";
+    const ROLE_NAME: &str = "kubeadm:bootstrap-signer-clusterinfo";
+    let ns = Some("kube-public");
+    let ca = STANDARD.encode(&config.ca_pem);
+    let cluster = json!({"name": "", "cluster": {"server": config.public_url, "certificate-authority-data": ca}});
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "clusters": [cluster]}).to_string();
+    let data = json!({"kubeconfig": kubeconfig});
+    create(registry, caller, &CONFIG_MAP, ns, json!({"metadata": {"name": NAME}, "data": data})).await?;
+    registry.patch(caller, &CONFIG_MAP, ns, NAME, "", Patch::Merge(json!({"data": data})), &WriteOptions::default()).await?;
+    let rules = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"], "resourceNames": [NAME]}]);
+    create(registry, caller, &ROLE, ns, json!({"metadata": {"name": ROLE_NAME}, "rules": rules})).await?;
+    let group = ROLE.group;
+    let subjects = json!([{"kind": "Group", "apiGroup": group, "name": "system:unauthenticated"}]);
+    let binding =
+        json!({"metadata": {"name": ROLE_NAME}, "subjects": subjects, "roleRef": {"apiGroup": group, "kind": "Role", "name": ROLE_NAME}});
+    create(registry, caller, &ROLE_BINDING, ns, binding).await
 }
 
 /// Where the API is now; it may listen elsewhere than at the last start.

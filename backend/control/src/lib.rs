@@ -3,6 +3,7 @@ mod accounts;
 mod apply;
 mod bootstrap;
 mod cache;
+pub mod certificates;
 mod endpoints;
 mod events;
 mod garbage;
@@ -17,6 +18,7 @@ mod runner;
 mod schedule;
 
 use cache::Cache;
+use certificates::Signer;
 use events::Recorder;
 use logic::facts::{NodeFacts, PodFacts};
 use registry::Registry;
@@ -35,6 +37,10 @@ pub struct Config {
     pub api_address: SocketAddr,
     /// First and second address of the portal network: `kubernetes-ro` and `kubernetes`.
     pub kubernetes_ips: (Ipv4Addr, Ipv4Addr),
+    /// Network of the services' addresses.
+    pub portal_net: ipnet::Ipv4Net,
+    /// What clients outside are told to call.
+    pub public_url: String,
     /// The cluster's CA certificate, PEM, as every namespace gets it.
     pub ca_pem: String,
     /// A node that says nothing for so long is lost.
@@ -59,8 +65,9 @@ pub struct Control {
 }
 
 impl Control {
+    /// Without a signer nobody gets a certificate.
     /// Creates what every cluster begins with (namespaces, roles, the `kubernetes` services), then starts all loops.
-    pub async fn start(registry: Registry, config: Config) -> Result<Control, shared::status::Status> {
+    pub async fn start(registry: Registry, config: Config, signer: Option<Arc<dyn Signer>>) -> Result<Control, shared::status::Status> {
         let stop = CancellationToken::new();
         let caller = Caller::system("controller-manager");
         bootstrap::ensure(&registry, &caller, &config).await?;
@@ -81,6 +88,9 @@ impl Control {
         quotas::start(&context);
         accounts::start(&context);
         schedule::start(&context);
+        if let Some(signer) = signer {
+            certificates::start(&context, signer);
+        }
         events::start_expiry(&context);
         Ok(Control { stop })
     }

@@ -13,6 +13,7 @@ pub(crate) enum Controller {
     Garbage,
     ServiceAccount,
     Quota,
+    Certificate,
 }
 
 impl Controller {
@@ -50,13 +51,14 @@ impl Numbers {
 }
 
 /// In the order of [`Controller`].
-static NUMBERS: [Numbers; 6] = [
+static NUMBERS: [Numbers; 7] = [
     Numbers::new("replication"),
     Numbers::new("endpoints"),
     Numbers::new("namespace"),
     Numbers::new("garbage"),
     Numbers::new("service-account"),
     Numbers::new("quota"),
+    Numbers::new("certificate"),
 ];
 
 /// The queues that are worked on; those that ended are forgotten.

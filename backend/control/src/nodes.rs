@@ -4,6 +4,7 @@ use crate::{Context, apply};
 use logic::controllers::Write;
 use logic::controllers::node_health::{Observed, eviction_after, orphaned_pods, reconcile};
 use logic::facts::PodFacts;
+use logic::pod_network;
 use registry::object::Object;
 use serde_json::Value;
 use shared::kinds::{LEASE, NODE, POD};
@@ -40,6 +41,8 @@ pub(crate) fn start(context: &Context) {
                 writes.extend(health(&context, node, &mut heard));
                 writes.extend(evictions(&node.view(), by_node.get(node.name()).map_or(&[], Vec::as_slice)));
             }
+            let views: Vec<Node> = nodes.iter().map(Object::view).collect();
+            writes.extend(pod_network::reconcile(&views, context.config.portal_net, &now_text()));
             writes.extend(gone(&nodes, by_node, &mut orphans));
             if let Err(status) = apply::all(&context, writes, &NODE).await {
                 tracing::warn!(error = %status, "node health could not be written");

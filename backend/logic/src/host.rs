@@ -30,6 +30,8 @@ pub struct Host {
     pub resolv_conf: Option<String>,
     /// Controllers of version 2, or the directories of version 1.
     pub cgroup_controllers: Option<Vec<String>>,
+    /// The server that this machine is to be a node of, and why it is not reached, if it is not.
+    pub server: Option<(String, Option<String>)>,
     /// Our clock less the server's.
     pub skew_seconds: Option<i64>,
     pub data_dir: DataDir,
@@ -91,6 +93,7 @@ pub enum Problem {
     NoNameServer,
     NoController { name: &'static str },
     ClockOff { seconds: i64 },
+    ServerAway { server: String, why: String },
     DataDirRefused { path: String, why: String },
     DiskFull { path: String, free_bytes: u64 },
     DiskSlow { path: String, millis: u64 },
@@ -127,6 +130,10 @@ impl Problem {
             Problem::NoDefaultRoute { portal_net } => format!("ip route add {portal_net} dev docker0"),
             Problem::NoNameServer => "echo nameserver 1.1.1.1 >>/etc/resolv.conf, or the one of your network".into(),
             Problem::NoController { name } => format!("boot with cgroup_enable={name}   (kernel command line)"),
+            Problem::ServerAway { .. } => {
+                "start the server with --listen=https://ADDRESS:PORT, an address that this machine reaches; look for a firewall between"
+                    .into()
+            }
             Problem::ClockOff { .. } => "timedatectl set-ntp true, on both machines".into(),
             Problem::DataDirRefused { path, .. } => format!("mkdir -p {path} && chown $(id -u) {path}, or name another with --data-dir"),
             Problem::DiskFull { path, .. } => format!("df -h {path}; docker system prune frees what images and dead containers hold"),
@@ -163,6 +170,7 @@ impl fmt::Display for Problem {
                 let (way, by) = if *seconds > 0 { ("ahead of", *seconds) } else { ("behind", -seconds) };
                 write!(f, "this machine's clock is {by} s {way} the server's")
             }
+            Problem::ServerAway { server, why } => write!(f, "the server at {server} is not reached: {why}"),
             Problem::DataDirRefused { path, why } => write!(f, "the data directory {path} cannot be used: {why}"),
             Problem::DiskFull { path, free_bytes } => write!(f, "the disk of {path} is nearly full: {} MiB are free", free_bytes >> 20),
             Problem::DiskSlow { path, millis } => write!(f, "the disk of {path} is slow: one durable write takes {millis} ms"),
@@ -176,6 +184,9 @@ pub fn problems(host: &Host) -> Vec<Problem> {
     found.extend(host.ports.iter().filter_map(of_port));
     found.extend(of_data_dir(&host.data_dir));
     found.extend(of_network(host));
+    if let Some((server, Some(why))) = &host.server {
+        found.push(Problem::ServerAway { server: server.clone(), why: why.clone() });
+    }
     if let Some(seconds) = host.skew_seconds.filter(|seconds| seconds.abs() > SKEW_SECONDS_MAX) {
         found.push(Problem::ClockOff { seconds });
     }
@@ -291,6 +302,7 @@ mod tests {
             ),
             resolv_conf: Some("search x\nnameserver 10.0.0.1\n".into()),
             cgroup_controllers: Some(vec!["cpu".into(), "memory".into()]),
+            server: None,
             skew_seconds: Some(3),
             data_dir: DataDir { path: "/d".into(), refused: None, free_bytes: Some(1 << 40), sync_millis: Some(4) },
             portal_net: "172.30.0.0/16".into(),
@@ -320,6 +332,9 @@ mod tests {
         let old = docker(Docker::Answers { version: "1.9".into(), api: "1.9".into() });
         assert_eq!(old, [Problem::DockerOld { version: "1.9".into(), api: "1.9".into() }], "1.9 is less than 1.40");
         assert_eq!(docker(Docker::Answers { version: "29".into(), api: "2.0".into() }), []);
+        assert_eq!(only(|h| h.server = Some(("s".into(), None))), []);
+        let away = Problem::ServerAway { server: "s".into(), why: "w".into() };
+        assert_eq!(only(|h| h.server = Some(("s".into(), Some("w".into())))), [away]);
         assert_eq!(only(|h| h.ip_forward = Some("0\n".into())), [Problem::ForwardingOff]);
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD DROP\n".into())), [Problem::ForwardDropped]);
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD DROP\n-A FORWARD -j ACCEPT\n".into())), []);

@@ -2,6 +2,7 @@
 //! choices are arguments.
 pub mod admission;
 pub mod authz;
+pub mod bootstrap_token;
 pub mod controllers;
 pub mod events;
 pub mod facts;
@@ -9,5 +10,6 @@ pub mod fairness;
 pub mod host;
 pub mod login;
 pub mod pod;
+pub mod pod_network;
 pub mod proxy;
 pub mod scheduler;

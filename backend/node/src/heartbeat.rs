@@ -5,11 +5,13 @@ use crate::worker::now_text;
 use serde_json::{Value, json};
 use shared::kinds::{LEASE, NODE};
 use shared::version::{ARCHITECTURE, KUBERNETES};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const LEASE_EVERY: Duration = Duration::from_secs(10);
+const LEASE_AGAIN: Duration = Duration::from_secs(2);
 /// The engine is asked this often whether it lives.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -55,19 +57,34 @@ fn status(node: &Node, engine: Result<&EngineInfo, &str>, before: &Value) -> Val
     out
 }
 
+/// Listings in the manner of 2015 leave these labels out: nobody had set them by hand.
+fn own_labels(name: &str) -> [(&'static str, &str); 3] {
+    [("kubernetes.io/hostname", name), ("kubernetes.io/os", "linux"), ("kubernetes.io/arch", ARCHITECTURE)]
+}
+
 /// Makes the node known and ready; tries until the API takes it.
 pub(crate) async fn register(node: &Arc<Node>, engine: Result<&EngineInfo, &str>) {
     let name = &node.config.node_name;
     let arch = ARCHITECTURE;
     loop {
         let outcome = match node.api.get(&NODE, None, name).await {
+            Ok(existing) if existing["metadata"]["labels"]["kubernetes.io/arch"] != arch => {
+                // Made by the control plane, which cannot know what this machine is.
+                let mut body = existing;
+                for (name, value) in own_labels(name) {
+                    body["metadata"]["labels"][name] = value.into();
+                }
+                match node.api.update(&NODE, None, name, body).await {
+                    Ok(_) => continue,
+                    Err(error) => Err(error),
+                }
+            }
             Ok(existing) => {
                 let patch = json!({"status": status(node, engine, &existing["status"])});
                 node.api.patch_status(&NODE, None, name, patch).await
             }
             Err(error) if error.is_not_found() => {
-                // Listings in the manner of 2015 leave these labels out: nobody had set them by hand.
-                let labels = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": arch});
+                let labels: BTreeMap<&str, &str> = own_labels(name).into();
                 let body = json!({"metadata": {"name": name, "labels": labels}, "spec": {}, "status": status(node, engine, &Value::Null)});
                 node.api.create(&NODE, None, body).await
             }
@@ -85,11 +102,12 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
     let (leased, leased_stop) = (node.clone(), stop.clone());
     tokio::spawn(async move {
         loop {
-            renew(&leased).await;
+            // What failed is tried again soon: a node is lost after four that did not come.
+            let wait = if renew(&leased).await { LEASE_EVERY } else { LEASE_AGAIN };
             tokio::select! {
                 biased;
                 () = leased_stop.cancelled() => return,
-                () = tokio::time::sleep(LEASE_EVERY) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     });
@@ -120,7 +138,8 @@ pub(crate) fn start(node: Arc<Node>, stop: CancellationToken) {
     });
 }
 
-async fn renew(node: &Node) {
+/// Whether the lease is renewed.
+async fn renew(node: &Node) -> bool {
     let name = &node.config.node_name;
     let now = crate::clock::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
     let spec = json!({"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now});
@@ -129,7 +148,8 @@ async fn renew(node: &Node) {
         Err(error) if error.is_not_found() => node.api.create(&LEASE, Some(LEASE_NAMESPACE), body).await,
         other => other,
     };
-    if let Err(error) = outcome {
+    if let Err(error) = &outcome {
         tracing::warn!(node = name, %error, "lease not renewed");
     }
+    outcome.is_ok()
 }

@@ -8,6 +8,7 @@ mod events;
 mod feed;
 mod heartbeat;
 mod host;
+pub mod machines;
 pub mod metrics;
 mod names;
 mod netfilter;

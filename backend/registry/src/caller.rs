@@ -22,6 +22,11 @@ pub const GROUP_AUTHENTICATED: &str = "system:authenticated";
 pub const GROUP_UNAUTHENTICATED: &str = "system:unauthenticated";
 
 impl Caller {
+    /// Whether every right is the caller's.
+    pub fn is_master(&self) -> bool {
+        self.0.groups.iter().any(|g| g == GROUP_MASTERS)
+    }
+
     /// One of our own components, with every right.
     pub fn system(component: &str) -> Caller {
         Caller(Arc::new(Identity {

@@ -2,6 +2,7 @@
 mod binding;
 mod body;
 pub mod caller;
+mod certificates;
 pub mod object;
 pub mod options;
 pub mod verify;
@@ -14,6 +15,7 @@ mod error;
 mod fanout;
 mod list;
 mod metrics;
+pub mod node_access;
 mod ownership;
 mod patching;
 mod policy;

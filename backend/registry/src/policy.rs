@@ -1,6 +1,8 @@
 //! The RBAC objects of the store as one decoded policy, read again only when one of them changed.
-use crate::caller::{Caller, GROUP_MASTERS};
+use crate::caller::{Caller, GROUP_AUTHENTICATED};
+use crate::node_access::{self, Verdict};
 use crate::registry_impl::AccessRequest;
+use logic::authz::node::node_of;
 use logic::authz::{Attributes, Policy};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -32,11 +34,26 @@ impl PolicyCache {
     }
 
     pub(crate) fn authorise(&self, store: &dyn Store, caller: &Caller, request: &AccessRequest) -> Result<(), Status> {
-        if caller.0.groups.iter().any(|g| g == GROUP_MASTERS) {
+        if caller.is_master() {
             return Ok(());
         }
-        let decision = self.now(store).decide(&attributes(caller, request));
-        if decision { Ok(()) } else { Err(refusal(caller, request)) }
+        let why = match node_access::judge(store, caller, request) {
+            Verdict::Allowed => return Ok(()),
+            Verdict::Refused(why) => why,
+            Verdict::NoOpinion if self.bound_to(store, caller, request) => return Ok(()),
+            Verdict::NoOpinion => "",
+        };
+        Err(refusal(caller, request, why))
+    }
+
+    fn bound_to(&self, store: &dyn Store, caller: &Caller, request: &AccessRequest) -> bool {
+        let attributes = attributes(caller, request);
+        if node_of(&caller.0.name, &caller.0.groups).is_none() || !request.path.is_empty() {
+            return self.now(store).decide(&attributes);
+        }
+        // What everybody who is known may do, such as making projects, is meant for people and programs.
+        let groups: Vec<String> = caller.0.groups.iter().filter(|g| *g != GROUP_AUTHENTICATED).cloned().collect();
+        self.now(store).decide(&Attributes { groups: &groups, ..attributes })
     }
 
     pub(crate) fn namespaces_of(&self, store: &dyn Store, caller: &Caller) -> BTreeSet<String> {
@@ -48,7 +65,7 @@ impl PolicyCache {
     }
 }
 
-fn attributes<'a>(caller: &'a Caller, r: &'a AccessRequest) -> Attributes<'a> {
+pub(crate) fn attributes<'a>(caller: &'a Caller, r: &'a AccessRequest) -> Attributes<'a> {
     Attributes {
         user: &caller.0.name,
         groups: &caller.0.groups,
@@ -76,7 +93,7 @@ fn read(store: &dyn Store) -> Policy {
     Policy::new(all(&CLUSTER_ROLE), all(&ROLE), all(&CLUSTER_ROLE_BINDING), all(&ROLE_BINDING))
 }
 
-fn refusal(caller: &Caller, r: &AccessRequest) -> Status {
+fn refusal(caller: &Caller, r: &AccessRequest, rule: &str) -> Status {
     let user = &caller.0.name;
     if !r.path.is_empty() {
         return Status::failure(
@@ -88,6 +105,7 @@ fn refusal(caller: &Caller, r: &AccessRequest) -> Status {
     let resource = if r.subresource.is_empty() { r.resource.clone() } else { format!("{}/{}", r.resource, r.subresource) };
     let place = if r.namespace.is_empty() { "at the cluster scope".to_string() } else { format!("in the namespace \"{}\"", r.namespace) };
     let why = format!("User \"{user}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}", r.verb, r.group);
+    let why = if rule.is_empty() { why } else { format!("{why}: {rule}") };
     match KINDS.iter().find(|k| k.group == r.group && k.plural == r.resource) {
         Some(kind) => Status::forbidden(kind, &r.name, &why),
         None => Status::failure(403, shared::status::Reason::Forbidden, format!("{resource} is forbidden: {why}")),

@@ -9,6 +9,7 @@ use crate::policy::PolicyCache;
 use crate::service_address::Addresses;
 use crate::views;
 use shared::kinds::{Kind, Storage};
+use shared::selector::FieldSelector;
 use shared::status::Status;
 use shared::watch::EventType;
 use std::collections::HashMap;
@@ -85,6 +86,8 @@ pub struct AccessRequest {
     pub name: String,
     /// Set instead of the above for URLs that are no resource (`/metrics`).
     pub path: String,
+    /// What a list or watch selects by fields.
+    pub fields: FieldSelector,
 }
 
 impl AccessRequest {
@@ -100,6 +103,7 @@ impl AccessRequest {
             namespace: namespace.unwrap_or_default().into(),
             name: name.into(),
             path: String::new(),
+            fields: FieldSelector::default(),
         }
     }
 }
@@ -164,7 +168,7 @@ impl Registry {
 
     /// `namespace: None` on a namespaced kind lists all namespaces.
     pub fn list(&self, caller: &Caller, kind: &'static Kind, namespace: Option<&str>, options: &ListOptions) -> Result<List, Status> {
-        let limited = self.visible_projects(caller, kind, "list", namespace)?;
+        let limited = self.visible_projects(caller, kind, "list", namespace, &options.fields)?;
         crate::list::check_fields(kind, &options.fields)?;
         let mut list = match kind.storage {
             Storage::Stored => self.list_stored(kind, namespace, options)?,
@@ -190,8 +194,10 @@ impl Registry {
         kind: &'static Kind,
         verb: &str,
         ns: Option<&str>,
+        fields: &FieldSelector,
     ) -> Result<Option<std::collections::BTreeSet<String>>, Status> {
-        match self.allow(caller, verb, kind, ns, "", "") {
+        let request = AccessRequest { fields: fields.clone(), ..AccessRequest::resource(verb, kind, ns, "", "") };
+        match self.authorise(caller, &request) {
             Ok(()) if *kind == shared::kinds::PROJECT => {
                 if self.allow(caller, "list", &shared::kinds::NAMESPACE, None, "", "").is_ok() {
                     return Ok(None);
@@ -203,7 +209,7 @@ impl Registry {
     }
 
     pub fn watch(&self, caller: &Caller, kind: &'static Kind, namespace: Option<&str>, options: &WatchOptions) -> Result<Watch, Status> {
-        let limited = self.visible_projects(caller, kind, "watch", namespace)?;
+        let limited = self.visible_projects(caller, kind, "watch", namespace, &options.fields)?;
         if limited.is_some() {
             return Err(Status::forbidden(kind, "", "watching projects needs the right to list namespaces; list them instead"));
         }

@@ -9,8 +9,9 @@ use crate::object::Object;
 use crate::options::{Patch, WriteOptions};
 use crate::registry_impl::{Registry, Written};
 use crate::service_address::Reserved;
-use crate::{ownership, patching, strategy, views};
+use crate::{certificates, node_access, ownership, patching, strategy, views};
 use logic::admission::defaults;
+use logic::authz::node::node_of;
 use serde_json::{Map, Value, json};
 use shared::kinds::{Kind, NAMESPACE, POD, PROJECT, ROLE_BINDING, SERVICE, Storage};
 use shared::objects::rbac::{PolicyRule, RoleBinding};
@@ -117,7 +118,7 @@ impl Registry {
         strategy::prepare_create(kind, &mut object, clock::new_uid(), clock::now_text());
         let mut value = Value::Object(object);
         strategy::drop_nulls(&mut value);
-        metrics::check(Step::Admit, || self.admit(kind, namespace, &name, &mut value))?;
+        metrics::check(Step::Admit, || self.admit(caller, kind, namespace, &name, &mut value))?;
         metrics::step(Step::Default, || defaults::apply(kind, &mut value));
         metrics::check(Step::Validate, || check(kind, &name, validate::create(kind, &value)))?;
         self.may_grant(caller, kind, namespace, &value)?;
@@ -198,7 +199,9 @@ impl Registry {
     }
 
     /// Changes an object before its defaults and checks: limits, service account, owner of the namespace.
-    fn admit(&self, kind: &'static Kind, namespace: Option<&str>, name: &str, value: &mut Value) -> Result<(), Status> {
+    fn admit(&self, caller: &Caller, kind: &'static Kind, namespace: Option<&str>, name: &str, value: &mut Value) -> Result<(), Status> {
+        node_access::admit(caller, kind, value, &Value::Null)?;
+        certificates::stamp(caller, kind, value);
         if *kind == POD {
             if value["spec"].is_object() {
                 self.apply_service_account(namespace.unwrap_or_default(), name, &mut value["spec"])?;
@@ -213,7 +216,7 @@ impl Registry {
     fn may_grant(&self, caller: &Caller, kind: &'static Kind, namespace: Option<&str>, value: &Value) -> Result<(), Status> {
         let role = matches!(kind.kind, "Role" | "ClusterRole");
         let binding = matches!(kind.kind, "RoleBinding" | "ClusterRoleBinding");
-        if !(role || binding) || caller.0.groups.iter().any(|g| g == crate::caller::GROUP_MASTERS) {
+        if !(role || binding) || caller.is_master() {
             return Ok(());
         }
         let policy = self.0.policy.now(&*self.0.store);
@@ -337,6 +340,7 @@ impl Registry {
         let Value::Object(old) = current.value() else { return Err(Status::internal("the stored object is none")) };
         same_object(kind, &new, &old, &name)?;
         place(kind, namespace, Some(&name), &mut new)?;
+        certificates::may_approve(self, caller, kind, subresource, &old)?;
         let new = match subresource {
             "" => {
                 strategy::prepare_update(kind, &mut new, &old);
@@ -347,7 +351,7 @@ impl Registry {
                 result.insert("spec".into(), new.get("spec").cloned().unwrap_or_default());
                 result
             }
-            _ => strategy::prepare_status(new, &old),
+            _ => certificates::prepare_part(kind, subresource, strategy::prepare_status(new, &old), &old),
         };
         let mut value = Value::Object(new);
         strategy::drop_nulls(&mut value);
@@ -357,6 +361,7 @@ impl Registry {
         }
         let old = Value::Object(old);
         if subresource.is_empty() {
+            node_access::admit(caller, kind, &mut value, &old)?;
             strategy::count_generation(kind, &mut value, &old);
         }
         ownership::note(kind, Some(&old), &mut value, subresource, options);
@@ -372,7 +377,7 @@ impl Registry {
         }
         // Reports of status and the cluster's own parts (endpoints, nodes) go on in a full store. Nothing else that grows
         // does: what is left is theirs.
-        let vital = subresource == "status" || caller.0.groups.iter().any(|g| g == crate::caller::GROUP_MASTERS);
+        let vital = subresource == "status" || caller.is_master() || node_of(&caller.0.name, &caller.0.groups).is_some();
         if *kind != SERVICE {
             return self.commit_replacement(kind, namespace, current, &old, &value, vital, options).await;
         }

@@ -10,6 +10,12 @@ use std::time::Duration;
 pub const DEFAULT_SERVER: &str = "https://localhost:8443";
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// A silent connection is asked so often whether it lives, and has so long to answer: together well below a node's grace of 40 s.
+const ALIVE_EVERY: Duration = Duration::from_secs(8);
+const ALIVE_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes under way: of one answer, and of all together. A reader that is slow must not hold up the others.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Longest answer that is read into memory.
 const BODY_MAX: usize = 1 << 30;
 
@@ -42,6 +48,27 @@ pub struct Client {
 impl Client {
     pub fn new(target: Target) -> Result<Client> {
         Client::with_redirects(target, reqwest::redirect::Policy::limited(5))
+    }
+
+    /// A client of a program that runs for ever: HTTP/2, so that all its watches share one connection, and a connection
+    /// whose other end has gone without a word is noticed and replaced.
+    pub fn kept_open(target: Target) -> Result<Client> {
+        let mut tls = super::tls::config(&target)?;
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("kubelet/v", env!("CARGO_PKG_VERSION"), " (linux) pilothouse"))
+            .connect_timeout(CONNECT_DEADLINE)
+            .http2_prior_knowledge()
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(ALIVE_EVERY)
+            .http2_keep_alive_timeout(ALIVE_DEADLINE)
+            .http2_keep_alive_while_idle(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(tls);
+        let http = builder.build().map_err(|e| ClientError::Transport(format!("cannot set up the client: {}", chain(&e))))?;
+        Ok(Client { target, http, deadline: Some(ANSWER_DEADLINE) })
     }
 
     /// A client that shows redirects instead of following them: the login reads its token from one.

@@ -1,5 +1,5 @@
 //! Rows of roles, bindings, projects, users and of kinds that show their creation time.
-use super::{AGE, Layout, NAME, age, at, items, name, text, wide};
+use super::{AGE, Layout, NAME, age, at, find, items, name, text, wide};
 use serde_json::{Value, json};
 
 /// Kinds for which Kubernetes prints the time itself and no age.
@@ -76,3 +76,33 @@ pub(super) static IDENTITY: Layout = Layout {
         ]
     },
 };
+
+/// <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>
+pub(super) static SIGNING_REQUEST: Layout = Layout {
+    columns: &[
+        NAME,
+        AGE,
+        text("SignerName", "Who is to sign."),
+        text("Requestor", "Who asked."),
+        text("RequestedDuration", "How long the certificate is to be good for."),
+        text("Condition", "What has been decided and done."),
+    ],
+    cells: |o, now| {
+        let seconds = find(o, "/spec/expirationSeconds").and_then(Value::as_i64);
+        let duration = seconds.map_or_else(|| "<none>".to_string(), super::time::human);
+        vec![name(o), age(o, now), at(o, "/spec/signerName").into(), at(o, "/spec/username").into(), duration.into(), condition(o).into()]
+    },
+};
+
+fn condition(object: &Value) -> String {
+    let has = |wanted: &str| items(object, "/status/conditions").iter().any(|c| at(c, "/type") == wanted);
+    let decided = if has("Denied") {
+        "Denied"
+    } else if has("Approved") {
+        "Approved"
+    } else {
+        "Pending"
+    };
+    let issued = if at(object, "/status/certificate").is_empty() { "" } else { ",Issued" };
+    format!("{decided}{}{issued}", if has("Failed") { ",Failed" } else { "" })
+}

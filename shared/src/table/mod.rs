@@ -83,6 +83,7 @@ fn layout(kind: &Kind) -> &'static Layout {
         ("", "LimitRange") => &access::CREATED_AT,
         ("discovery.k8s.io", "EndpointSlice") => &core::ENDPOINT_SLICE,
         ("coordination.k8s.io", "Lease") => &core::LEASE,
+        ("certificates.k8s.io", "CertificateSigningRequest") => &access::SIGNING_REQUEST,
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &access::CREATED_AT,
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => &access::BINDING,
         ("project.openshift.io", "Project") => &access::PROJECT,

@@ -23,6 +23,7 @@ pub fn create(kind: &Kind, object: &Value) -> Vec<FieldError> {
         "Endpoints" => service::endpoints(object, &mut errors),
         "Role" | "ClusterRole" => rules(object, &mut errors),
         "RoleBinding" | "ClusterRoleBinding" => binding(object, &mut errors),
+        "CertificateSigningRequest" => signing_request(&object["spec"], &mut errors),
         _ => {}
     }
     errors
@@ -52,6 +53,7 @@ pub fn update(kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
             errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
         }
         "ResourceQuota" => immutable("/spec/scopes", &mut errors),
+        "CertificateSigningRequest" => immutable("/spec", &mut errors),
         "EndpointSlice" => immutable("/addressType", &mut errors),
         _ => {}
     }
@@ -170,6 +172,29 @@ fn limit_range(object: &Value, errors: &mut Vec<FieldError>) {
                 errors.push(FieldError::invalid(format!("spec.limits[{i}].min[{name}]"), &item["min"][name], detail));
             }
         }
+    }
+}
+
+/// <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/certificate-signing-request-v1/>
+fn signing_request(spec: &Value, errors: &mut Vec<FieldError>) {
+    const SECONDS_MIN: i64 = 600;
+    if spec["request"].as_str().is_none_or(str::is_empty) {
+        errors.push(FieldError::required("spec.request", "a certificate request in PEM"));
+    }
+    let signer = &spec["signerName"];
+    if signer.as_str().is_none_or(|s| !s.split_once('/').is_some_and(|(domain, path)| domain.contains('.') && !path.is_empty())) {
+        errors.push(FieldError::invalid(
+            "spec.signerName",
+            signer,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        ));
+    }
+    if spec["usages"].as_array().is_none_or(Vec::is_empty) {
+        errors.push(FieldError::required("spec.usages", "usages must be specified"));
+    }
+    if spec["expirationSeconds"].as_i64().is_some_and(|s| s < SECONDS_MIN) {
+        let detail = format!("may not specify a duration less than {SECONDS_MIN} seconds (10 minutes)");
+        errors.push(FieldError::invalid("spec.expirationSeconds", &spec["expirationSeconds"], detail));
     }
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use logic::bootstrap_token;
 use registry::caller::{Caller, GROUP_AUTHENTICATED, Identity};
 use shared::kinds;
 use shared::status::Status;
@@ -59,6 +60,9 @@ pub fn token_of(parts: &Parts) -> Option<String> {
 /// Who holds this token.
 pub fn bearer(app: &App, token: &str) -> Result<Identity, Status> {
     let now = jiff::Timestamp::now().as_second();
+    if let Some(shown) = bootstrap_token::Token::parse(token) {
+        return bootstrapper(app, &shown, now);
+    }
     if let Some(session) = app.sessions.find(token, now) {
         return Ok(Identity { name: session.user, uid: session.uid, groups: session.groups, ..Identity::default() });
     }
@@ -67,6 +71,14 @@ pub fn bearer(app: &App, token: &str) -> Result<Identity, Status> {
         return Err(unauthorized());
     }
     service_account(app, &claims)
+}
+
+/// A machine that is to become a node and has only the token for it.
+fn bootstrapper(app: &App, shown: &bootstrap_token::Token, now: i64) -> Result<Identity, Status> {
+    let kept = app.registry.get(&app.myself, &kinds::SECRET, Some(bootstrap_token::NAMESPACE), &shown.object_name());
+    let kept = kept.map_err(|_| unauthorized())?.value();
+    let groups = bootstrap_token::groups(&kept, shown, now).ok_or_else(unauthorized)?;
+    Ok(Identity { name: format!("system:bootstrap:{}", shown.id), groups, ..Identity::default() })
 }
 
 /// The identity of a token's service account; the account and what the token is bound to must still exist.

@@ -13,6 +13,7 @@ pub mod scale;
 pub mod subresources;
 pub mod table;
 pub mod token;
+pub mod tunnel;
 mod usage;
 pub mod watch;
 
@@ -82,6 +83,7 @@ pub async fn dispatch(call: Call, route: Route) -> Result<Response, Status> {
         Route::Logout => return oauth::logout(call),
         Route::OAuth(path) => return oauth::serve(call, &path).await,
         Route::Legacy => return legacy::serve(call).await,
+        Route::NodeTunnel => return tunnel::serve(call),
         _ => {}
     }
     let known = route != Route::Unknown;

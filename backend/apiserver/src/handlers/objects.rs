@@ -31,7 +31,7 @@ pub async fn serve(call: Call, target: Resource) -> Result<Response, Status> {
     }
     match target.subresource.as_str() {
         "" => {}
-        "status" | "ephemeralcontainers" | "finalize" => return subresources::part(call, target).await,
+        "status" | "ephemeralcontainers" | "finalize" | "approval" => return subresources::part(call, target).await,
         "scale" => return scale::serve(call, target).await,
         "binding" => return subresources::binding(call, target).await,
         "eviction" => return subresources::eviction(call, target).await,

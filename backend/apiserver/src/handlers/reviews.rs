@@ -109,7 +109,7 @@ fn access(call: &Call, who: &Caller, review: &Value) -> Result<Value, Status> {
                 subresource: text("subresource"),
                 namespace: text("namespace"),
                 name: text("name"),
-                path: String::new(),
+                ..AccessRequest::default()
             }
         }
         (None, Some(p)) => {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::kinds;
 use shared::status::{FieldError, Status};
 
-/// `/status`, `/finalize`, `/ephemeralcontainers`: read the object, write one part of it.
+/// `/status`, `/finalize`, `/ephemeralcontainers`, `/approval`: read the object, write one part of it.
 pub async fn part(call: Call, target: Resource) -> Result<Response, Status> {
     let part = target.subresource.clone();
     match *call.method() {

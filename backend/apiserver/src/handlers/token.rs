@@ -34,6 +34,8 @@ pub async fn request(mut call: Call, target: Resource) -> Result<Response, Statu
         return Err(invalid(error));
     }
     let bound = bound(&call.app, &namespace, account, value.pointer("/spec/boundObjectRef"))?;
+    let pod = bound.pod.as_ref().and_then(|p| call.app.registry.get(&call.app.myself, &kinds::POD, Some(&namespace), &p.name).ok());
+    registry::node_access::token_for_own_pod(&call.caller, pod.as_ref())?;
     let audiences: Vec<String> = value
         .pointer("/spec/audiences")
         .and_then(Value::as_array)

@@ -118,6 +118,7 @@ impl Cluster {
         let parts = Parts {
             registry: registry.clone(),
             streams: Arc::new(FakePods),
+            tunnels: Arc::new(apiserver::streams::NoTunnels),
             readiness,
             console: None,
             backup: None,

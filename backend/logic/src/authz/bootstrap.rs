@@ -2,6 +2,7 @@
 //!
 //! cluster-admin, admin, edit and view as OpenShift and Kubernetes have them; a project's admin may read its quotas and
 //! limits but not change them.
+use crate::bootstrap_token;
 use serde_json::{Value, json};
 
 const READ: [&str; 3] = ["get", "list", "watch"];
@@ -121,6 +122,7 @@ pub fn cluster_roles() -> Vec<Value> {
             vec![paths(&["/healthz", "/livez", "/readyz", "/version", "/version/", "/healthz/*", "/livez/*", "/readyz/*"])],
         ),
         role("cluster-reader", vec![rule(&READ, &["*"], &["*"]), paths(&["*"])]),
+        role("system:node-bootstrapper", vec![rule(&["create", "get"], &["certificates.k8s.io"], &["certificatesigningrequests"])]),
         role("self-provisioner", vec![rule(&["create"], &["project.openshift.io"], &["projects"])]),
     ]
 }
@@ -134,6 +136,7 @@ pub fn cluster_role_bindings() -> Vec<Value> {
     };
     vec![
         bind("cluster-admin", "cluster-admin", &["system:masters", "system:cluster-admins"]),
+        bind("system:node-bootstrapper", "system:node-bootstrapper", &[bootstrap_token::GROUP]),
         bind("basic-user", "basic-user", &["system:authenticated"]),
         bind("self-provisioner", "self-provisioner", &["system:authenticated"]),
         bind("system:discovery", "system:discovery", &["system:authenticated"]),

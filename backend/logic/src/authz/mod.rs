@@ -6,6 +6,7 @@ use shared::objects::rbac::{PolicyRule, Role, RoleBinding, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub mod bootstrap;
+pub mod node;
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug)]

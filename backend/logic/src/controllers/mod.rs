@@ -2,6 +2,7 @@
 //!
 //! A reconciler sees the whole state of its object at one revision and is never told what changed. The runner does not
 //! call it again for the same object before its cache has seen the writes of the last call, so nothing is done twice.
+pub mod certificates;
 pub mod endpoints;
 pub mod garbage;
 pub mod namespace;

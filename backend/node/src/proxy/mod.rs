@@ -5,7 +5,7 @@
 pub mod iptables;
 pub mod nftables;
 pub mod recording;
-mod tool;
+pub(crate) mod tool;
 
 use async_trait::async_trait;
 use logic::proxy::RuleSet;

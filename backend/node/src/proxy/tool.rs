@@ -11,7 +11,7 @@ use tokio::process::Command;
 /// each took 23 s at once, 10,000 take minutes; one change among them takes no longer than among few.
 const CALL_SECONDS_MAX: u64 = 600;
 /// How long iptables waits for another program that changes rules.
-const LOCK_SECONDS_MAX: &str = "10";
+pub(crate) const LOCK_SECONDS_MAX: &str = "10";
 
 /// The chains with the cluster's prefix, and the jumps to them.
 pub(super) struct Tool {
@@ -114,7 +114,8 @@ fn arguments<'a>(verb: &'a str, jump: &'a Jump) -> Vec<&'a str> {
     start.into_iter().chain(jump.matching.split_whitespace()).chain(["-j", &jump.to]).collect()
 }
 
-async fn run(program: &str, args: &[&str], input: Option<&str>) -> Result<String, ProxyError> {
+/// One call of a program of iptables; what it prints.
+pub(crate) async fn run(program: &str, args: &[&str], input: Option<&str>) -> Result<String, ProxyError> {
     let fail = |why: String| ProxyError(format!("{program} {}: {why}", args.join(" ")));
     let work = async {
         let mut child = Command::new(program)
