@@ -67,9 +67,8 @@ pub(crate) fn prepare_part(kind: &Kind, subresource: &str, mut new: Map<String, 
     let from = if subresource == "approval" { old } else { &new };
     let mut status = from.get("status").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
     decided.extend(conditions(from, false));
-    if !decided.is_empty() {
-        status["conditions"] = decided.into();
-    }
+    // Whatever was written there: a decision by the wrong way leaves nothing behind.
+    status["conditions"] = if decided.is_empty() { Value::Null } else { decided.into() };
     new.insert("status".into(), status);
     new
 }
@@ -98,7 +97,7 @@ mod tests {
         let bare = json!({"status": {}});
         let new = json!({"status": {"conditions": [approved], "certificate": "x"}});
         assert_eq!(part("approval", new.clone(), bare.clone())["status"], json!({"conditions": [approved]}), "no certificate by this way");
-        assert_eq!(part("status", new, bare)["status"], json!({"certificate": "x"}), "and no decision by the other");
+        assert_eq!(part("status", new, bare)["status"], json!({"certificate": "x", "conditions": null}), "and no decision by the other");
         let old = json!({"status": {"conditions": [denied]}});
         assert_eq!(part("approval", json!({"status": {"conditions": []}}), old)["status"], json!({"conditions": [denied]}));
     }
