@@ -1,4 +1,6 @@
 //! What a kind says about itself when it is written: what a client may set, what counts as a new generation.
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use shared::kinds::Kind;
 
@@ -18,6 +20,7 @@ pub(crate) fn prepare_create(kind: &Kind, object: &mut Map<String, Value>, uid: 
             metadata.insert("generation".into(), json!(1));
         }
     }
+    fold_string_data(kind, object);
     match kind.kind {
         "Pod" => {
             object.insert("status".into(), json!({"phase": "Pending"}));
@@ -41,6 +44,7 @@ pub(crate) fn prepare_create(kind: &Kind, object: &mut Map<String, Value>, uid: 
 /// Takes over from the old object what an update of the main resource must not change.
 pub(crate) fn prepare_update(kind: &Kind, new: &mut Map<String, Value>, old: &Map<String, Value>) {
     keep_metadata(new, old);
+    fold_string_data(kind, new);
     // Nodes report themselves whole at registration, and the original let clients write them so.
     if kind.has_status() {
         match old.get("status") {
@@ -53,6 +57,21 @@ pub(crate) fn prepare_update(kind: &Kind, new: &mut Map<String, Value>, old: &Ma
     }
     if kind.kind == "Namespace" {
         new.insert("spec".into(), old.get("spec").cloned().unwrap_or_default());
+    }
+}
+
+/// A secret's `stringData` is a way of writing only: its texts become `data`, over entries of the same name there.
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>
+fn fold_string_data(kind: &Kind, object: &mut Map<String, Value>) {
+    if kind.kind != "Secret" {
+        return;
+    }
+    let Some(Value::Object(texts)) = object.remove("stringData") else { return };
+    if object.get("data").is_none_or(Value::is_null) {
+        object.insert("data".into(), json!({}));
+    }
+    if let Some(Value::Object(data)) = object.get_mut("data") {
+        data.extend(texts.into_iter().filter_map(|(name, text)| Some((name, STANDARD.encode(text.as_str()?).into()))));
     }
 }
 

@@ -201,3 +201,14 @@ async fn a_write_that_changes_nothing_is_none() {
     assert_eq!(f.merge(&CONFIG_MAP, "m", json!({"data": {"a": "1", "b": null}})).await.unwrap(), same);
     assert_eq!(f.registry.revision(), before);
 }
+
+#[tokio::test]
+async fn texts_of_a_secret_become_its_data() {
+    let f = Fixture::new().await;
+    let body = json!({"metadata": {"name": "s"}, "data": {"a": "b2xk", "b": "Yg=="}, "stringData": {"a": "new", "c": "ü"}});
+    let made = f.create(&SECRET, body).await.unwrap();
+    assert_eq!((&made["data"], made.get("stringData")), (&json!({"a": "bmV3", "b": "Yg==", "c": "w7w="}), None));
+    let patch = Patch::Strategic(json!({"stringData": {"b": "x"}, "data": {"c": null}}));
+    let patched = f.patch(&SECRET, "s", "", patch).await.unwrap();
+    assert_eq!((&patched["data"], patched.get("stringData")), (&json!({"a": "bmV3", "b": "eA=="}), None));
+}
