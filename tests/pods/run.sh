@@ -83,6 +83,10 @@ like "the interface has the address that is reported" "inet $ip/" "$(inside net 
 same "a pod reaches one that the engine gave its network, for the sake of a host port" port \
   "$(inside net curl -sS --max-time 5 "http://$(field port '{.status.podIP}'):8080/hostname")"
 same "the host port answers" port "$(curl -sS --max-time 5 http://127.0.0.1:18080/hostname)"
+pod much '' '"command":["/bin/sh","-c","x=$(busybox yes | head -c 8000000); while :; do sleep 1; done"]'
+used() { osc top pods much | grep -qE ' [1-9][0-9]*Mi'; }
+until_true 30 "the memory that a pod uses being shown" used
+ok "what a pod uses is shown"
 itself() {
   osc expose pod "$1" --port=8080 >/dev/null
   inside "$1" curl -sS --retry 20 --retry-connrefused --retry-delay 1 --max-time 10 "http://$(osc get services "$1" --template='{{.portalIP}}'):8080/hostname"

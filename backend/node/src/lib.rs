@@ -1,6 +1,7 @@
 //! What runs on every machine: pod sync, Docker, volumes, probes, service proxy.
 pub mod agent;
 pub mod api;
+mod cgroup;
 mod clock;
 mod environment;
 mod etc;
