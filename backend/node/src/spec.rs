@@ -59,7 +59,13 @@ pub(crate) fn infra(pod: &Pod) -> ContainerSpec {
         capabilities_drop: vec!["ALL".into()],
         user: INFRA_USER.into(),
         sysctls: pod.spec.security_context.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
-        extra_hosts: pod.spec.host_aliases.iter().flat_map(|a| a.hostnames.iter().map(move |h| format!("{h}:{}", a.ip))).collect(),
+        extra_hosts: pod
+            .spec
+            .host_aliases
+            .iter()
+            .filter(|_| pod.spec.host_network)
+            .flat_map(|a| a.hostnames.iter().map(move |h| format!("{h}:{}", a.ip)))
+            .collect(),
         ..ContainerSpec::default()
     }
 }

@@ -139,7 +139,12 @@ impl PodNetwork {
     }
 
     fn may_plug_in(&self) -> bool {
-        *self.permitted.get_or_init(|| rights::may_plug_in(&self.socket))
+        if let Some(permitted) = self.permitted.get() {
+            return *permitted;
+        }
+        // An engine that does not answer just now says nothing for later.
+        let Some(permitted) = rights::may_plug_in(&self.socket) else { return false };
+        *self.permitted.get_or_init(|| permitted)
     }
 }
 

@@ -20,9 +20,11 @@ pub(crate) fn has(capability: Capability) -> bool {
 
 /// Entering a network namespace takes SYS_ADMIN, changing it NET_ADMIN; and the engine's process numbers must be ours, or another
 /// process than the sandbox's would be meant: the kernel shows a process that we cannot see as 0.
-pub(super) fn may_plug_in(engine: &Path) -> bool {
-    let engine_pid = UnixStream::connect(engine).ok().and_then(|socket| getsockopt(&socket, PeerCredentials).ok()).map(|c| c.pid());
-    has(Capability::SysAdmin) && has(Capability::NetAdmin) && engine_pid.is_some_and(|pid| pid > 0)
+/// `None` while the engine cannot be asked.
+pub(super) fn may_plug_in(engine: &Path) -> Option<bool> {
+    let socket = UnixStream::connect(engine).ok()?;
+    let engine_pid = getsockopt(&socket, PeerCredentials).ok()?.pid();
+    Some(has(Capability::SysAdmin) && has(Capability::NetAdmin) && engine_pid > 0)
 }
 
 /// Is there such a process?

@@ -67,8 +67,7 @@ pub struct ContainerSpec {
     /// Runs none but our own program, which does nothing but wait: no output to keep, and no filter of system calls to prepare.
     pub only_waits: bool,
     pub sysctls: BTreeMap<String, String>,
-    pub dns: Vec<String>,
-    pub dns_search: Vec<String>,
+    /// `NAME:IP`, for those that have the host's network; others find theirs in a file of their own.
     pub extra_hosts: Vec<String>,
     pub tty: bool,
     pub stdin: bool,

@@ -73,8 +73,6 @@ fn host(spec: &ContainerSpec) -> HostConfig {
         group_add: some(&spec.group_add),
         security_opt: some(&security),
         sysctls: (!spec.sysctls.is_empty()).then(|| spec.sysctls.clone().into_iter().collect()),
-        dns: some(&spec.dns),
-        dns_search: some(&spec.dns_search),
         extra_hosts: some(&spec.extra_hosts),
         ..HostConfig::default()
     }
