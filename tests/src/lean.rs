@@ -117,6 +117,22 @@ impl Connection {
         }
     }
 
+    /// The next line of an answer that goes on, without its end; lengths of chunks are lines as well.
+    pub async fn line(&mut self) -> Result<Vec<u8>, String> {
+        self.buffer.drain(..self.body.start);
+        self.body = 0..0;
+        let mut seen = 0;
+        loop {
+            if let Some(at) = self.buffer[seen..].iter().position(|byte| *byte == b'\n') {
+                let mut line: Vec<u8> = self.buffer.drain(..=seen + at).collect();
+                line.truncate(line.trim_ascii_end().len());
+                return Ok(line);
+            }
+            seen = self.buffer.len();
+            self.fill().await?;
+        }
+    }
+
     /// What came of the body: all of it after `send`, what came with the head after `open`.
     pub fn rest(&self) -> &[u8] {
         &self.buffer[self.body.clone()]

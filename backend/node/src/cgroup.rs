@@ -1,4 +1,4 @@
-//! What a container has used, as the kernel counts it in the container's control group.
+//! What the kernel knows of a container by its control group: a process in it, and what it has used.
 //!
 //! The engine counts the network's bytes as well, and counts nothing at all where it does not know the network: that of sandboxes
 //! which the agent plugged in. Sources: cgroups(7), the kernel's cgroup-v1/cpuacct, cgroup-v1/memory and cgroup-v2.
@@ -11,6 +11,14 @@ const ROOT: &str = "/sys/fs/cgroup";
 pub(crate) fn stats(pid: u32, id: &str) -> Option<Stats> {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok().filter(|text| text.contains(id))?;
     in_hierarchies(&groups).or_else(|| in_one(&groups))
+}
+
+/// A process of container `id`, if its group is where engines make them: `docker/ID`, or a scope of systemd's.
+pub(crate) fn process(id: &str) -> Option<u32> {
+    let hierarchies = [Path::new(ROOT).join("pids"), PathBuf::from(ROOT)];
+    let groups = [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")];
+    let mut files = hierarchies.iter().flat_map(|root| groups.iter().map(move |group| root.join(group).join("cgroup.procs")));
+    files.find_map(|file| std::fs::read_to_string(file).ok()?.lines().next()?.parse().ok())
 }
 
 /// The directory of a controller's group: lines are `number:controllers:path`.

@@ -166,7 +166,6 @@ async fn a_container_that_was_made_but_never_started_is_no_success() {
         image_id: String::new(),
         labels: Default::default(),
         state,
-        created_at: String::new(),
         started_at: (state == ContainerState::Running).then(|| "2026-01-01T00:00:00Z".into()),
         finished_at: None,
         exit_code: 0,

@@ -1,6 +1,6 @@
 //! Any engine, with each call counted for `/metrics`.
 use super::{
-    Connection, ContainerInfo, ContainerSpec, Created, EngineInfo, LogOptions, Output, Process, Result, Runtime, RuntimeError,
+    Connection, ContainerInfo, ContainerSpec, Created, EngineInfo, Image, LogOptions, Output, Process, Result, Runtime, RuntimeError,
     RuntimeEvent, Stats,
 };
 use crate::metrics::{Operation, called};
@@ -25,8 +25,8 @@ impl Runtime for Counted {
     async fn create(&self, spec: &ContainerSpec) -> Result<Created> {
         called(Operation::Create, self.0.create(spec)).await
     }
-    async fn start(&self, id: &str) -> Result<ContainerInfo> {
-        called(Operation::Start, self.0.start(id)).await
+    async fn start(&self, created: Created) -> Result<ContainerInfo> {
+        called(Operation::Start, self.0.start(created)).await
     }
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
         called(Operation::Stop, self.0.stop(id, grace_seconds)).await
@@ -34,11 +34,8 @@ impl Runtime for Counted {
     async fn remove(&self, id: &str) -> Result<()> {
         called(Operation::Remove, self.0.remove(id)).await
     }
-    async fn image_present(&self, image: &str) -> Result<bool> {
-        called(Operation::ImageStatus, self.0.image_present(image)).await
-    }
-    async fn image_user(&self, image: &str) -> Result<String> {
-        called(Operation::ImageStatus, self.0.image_user(image)).await
+    async fn image(&self, image: &str) -> Result<Option<Image>> {
+        called(Operation::ImageStatus, self.0.image(image)).await
     }
     async fn pull(&self, image: &str) -> Result<()> {
         called(Operation::Pull, self.0.pull(image)).await

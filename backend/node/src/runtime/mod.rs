@@ -35,6 +35,8 @@ pub struct ContainerSpec {
     /// `k8s_NAME.HASH_POD.NS.api_UID_RAND`.
     pub name: String,
     pub image: String,
+    /// What the image was found to be; empty where nobody looked.
+    pub image_id: String,
     /// Overrides the image's entrypoint when not empty.
     pub entrypoint: Vec<String>,
     pub args: Vec<String>,
@@ -91,12 +93,43 @@ pub enum ContainerState {
     Exited,
 }
 
-/// A container that does not run yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A container that does not run yet, and what its maker knows of it: nobody has to ask the engine again when it starts.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Created {
+    /// With the address that it will have, where that is known before it runs.
+    pub info: ContainerInfo,
+    /// Joins nobody's network.
+    pub own_network: bool,
+}
+
+impl Created {
+    fn new(id: String, spec: &ContainerSpec, labels: BTreeMap<String, String>, ip: Option<String>) -> Created {
+        let info = ContainerInfo {
+            id,
+            name: spec.name.clone(),
+            image: spec.image.clone(),
+            image_id: spec.image_id.clone(),
+            labels,
+            state: ContainerState::Created,
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            ip,
+            pid: None,
+        };
+        Created { info, own_network: spec.network.is_none() }
+    }
+}
+
+/// An image that is present.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// `sha256:…`.
     pub id: String,
-    /// The address that it will have, where that is known before it runs.
-    pub ip: Option<String>,
+    /// Whom its program runs as; empty for root.
+    pub user: String,
 }
 
 /// What the engine says of a container that is ours.
@@ -109,7 +142,6 @@ pub struct ContainerInfo {
     pub labels: BTreeMap<String, String>,
     pub state: ContainerState,
     /// RFC 3339.
-    pub created_at: String,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
     pub exit_code: i32,
@@ -180,23 +212,24 @@ pub trait Runtime: Send + Sync {
     async fn inspect(&self, id: &str) -> Result<ContainerInfo>;
     /// Makes a container. What it joins (another's network) must exist, but need not run yet.
     async fn create(&self, spec: &ContainerSpec) -> Result<Created>;
-    /// Starts one that was made; answers its state after that (with the address, for an infra container).
-    async fn start(&self, id: &str) -> Result<ContainerInfo>;
+    /// Starts one that was made; answers its state after that (with the address, for an infra container). One that ends at once may
+    /// be shown as running: its end is an event.
+    async fn start(&self, created: Created) -> Result<ContainerInfo>;
     /// Both. A container that cannot be started is removed: it would hold its name, and shows nothing that the error does not say.
     async fn run(&self, spec: &ContainerSpec) -> Result<ContainerInfo> {
         let created = self.create(spec).await?;
-        let started = self.start(&created.id).await;
+        let id = created.info.id.clone();
+        let started = self.start(created).await;
         if started.is_err() {
-            let _ = self.remove(&created.id).await;
+            let _ = self.remove(&id).await;
         }
         started
     }
     /// TERM, then KILL after the grace period.
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()>;
     async fn remove(&self, id: &str) -> Result<()>;
-    async fn image_present(&self, image: &str) -> Result<bool>;
-    /// The user that the image's program runs as; empty for root.
-    async fn image_user(&self, image: &str) -> Result<String>;
+    /// `None`: it is not present.
+    async fn image(&self, image: &str) -> Result<Option<Image>>;
     async fn pull(&self, image: &str) -> Result<()>;
     /// Loads an image from the tar of its root file system if it is not there.
     async fn load_image(&self, image: &str, root: Bytes, entrypoint: &[String]) -> Result<()>;

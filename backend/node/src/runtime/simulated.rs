@@ -1,6 +1,6 @@
 //! An engine that only pretends: containers are entries in a table, for tests, benchmarks and thousands of nodes in one process.
 use super::{
-    Connection, ContainerInfo, ContainerSpec, ContainerState, Created, EngineInfo, LogOptions, Output, Process, Result, Runtime,
+    Connection, ContainerInfo, ContainerSpec, ContainerState, Created, EngineInfo, Image, LogOptions, Output, Process, Result, Runtime,
     RuntimeError, RuntimeEvent, Stats,
 };
 use async_trait::async_trait;
@@ -117,6 +117,10 @@ impl Simulated {
     }
 }
 
+fn identity(image: &str) -> String {
+    format!("sha256:{image}")
+}
+
 fn now() -> String {
     crate::clock::now().to_string()
 }
@@ -152,27 +156,13 @@ impl State {
         self.made += 1;
         let n = self.made;
         let id = format!("{n:08x}{:056x}", crate::clock::random::<u128>());
-        let own_network = spec.network.is_none();
-        let info = ContainerInfo {
-            id: id.clone(),
-            name: spec.name.clone(),
-            image: spec.image.clone(),
-            image_id: format!("sha256:{}", spec.image),
-            labels: spec.labels.clone(),
-            state: ContainerState::Created,
-            created_at: now(),
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            ip: None,
-            pid: None,
-        };
-        let ip = own_network.then(|| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255));
+        let ip = spec.network.is_none().then(|| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255));
         self.addresses.extend(ip.clone().map(|ip| (id.clone(), ip)));
-        self.containers.insert(id.clone(), info);
-        Created { id, ip }
+        let created = Created::new(id.clone(), spec, spec.labels.clone(), ip);
+        // Has its image's identity whether its maker looked or not, and an address only while it runs.
+        let held = ContainerInfo { image_id: identity(&spec.image), ip: None, ..created.info.clone() };
+        self.containers.insert(id, held);
+        created
     }
 
     fn start(&mut self, id: &str) -> Result<ContainerInfo> {
@@ -226,14 +216,14 @@ impl Runtime for Simulated {
         Ok(state.make(spec))
     }
 
-    async fn start(&self, id: &str) -> Result<ContainerInfo> {
+    async fn start(&self, created: Created) -> Result<ContainerInfo> {
         let latency = self.reach()?;
         tokio::time::sleep(latency.start).await;
-        let behaviour = self.behaviour(id);
+        let behaviour = self.behaviour(&created.info.id);
         if let Some(why) = behaviour.start_error {
             return Err(RuntimeError::Engine(why));
         }
-        let info = self.state.lock().start(id)?;
+        let info = self.state.lock().start(&created.info.id)?;
         if let Some(after) = behaviour.ends_after {
             let (engine, id) = (self.clone(), info.id.clone());
             tokio::spawn(async move {
@@ -257,18 +247,14 @@ impl Runtime for Simulated {
         Ok(())
     }
 
-    async fn image_present(&self, image: &str) -> Result<bool> {
+    async fn image(&self, image: &str) -> Result<Option<Image>> {
         self.reach()?;
-        Ok(!self.state.lock().images.get(image).is_some_and(|b| b.missing))
-    }
-
-    async fn image_user(&self, _image: &str) -> Result<String> {
-        self.reach()?;
-        Ok(String::new())
+        let missing = self.state.lock().images.get(image).is_some_and(|b| b.missing);
+        Ok((!missing).then(|| Image { id: identity(image), user: String::new() }))
     }
 
     async fn pull(&self, image: &str) -> Result<()> {
-        if self.image_present(image).await? { Ok(()) } else { Err(RuntimeError::ImageMissing(image.into())) }
+        self.image(image).await?.map(drop).ok_or_else(|| RuntimeError::ImageMissing(image.into()))
     }
 
     async fn load_image(&self, image: &str, _root: Bytes, _entrypoint: &[String]) -> Result<()> {

@@ -4,7 +4,7 @@ use super::now_ms;
 use super::sandbox::Sandbox;
 use crate::metrics;
 use crate::probes::{self, Target};
-use crate::runtime::{ContainerInfo, ContainerSpec, LogOptions, Output, RuntimeError};
+use crate::runtime::{ContainerInfo, ContainerSpec, Image, LogOptions, Output, RuntimeError};
 use crate::spec::{self, Resolved};
 use crate::{environment, etc, volumes};
 use futures::StreamExt;
@@ -144,17 +144,24 @@ impl Worker {
         let infra = self.instances.iter().find(|i| i.container == INFRA && i.running);
         let gone = || Failure { reason: "CreateContainerConfigError", message: "the pod's infra container is gone".into() };
         let sandbox = Sandbox { id: infra.ok_or_else(gone)?.id.clone(), ip: self.pod_ip.clone() };
-        self.ensure_image(container).await?;
-        let spec = self.prepare(container, attempt, &sandbox).await?;
+        let image = self.ensure_image(container).await?;
+        let spec = self.prepare(container, image, attempt, &sandbox).await?;
         let _permit = self.node.starts.acquire().await.expect("the semaphore is never closed");
         self.node.runtime.run(&spec).await.map_err(not_run)
     }
 
-    /// Everything that a container needs, its image apart, before it can be made.
-    pub(super) async fn prepare(&self, container: &Container, attempt: i32, sandbox: &Sandbox) -> Result<ContainerSpec, Failure> {
-        self.ensure_user(container).await?;
+    /// Everything that a container needs beside its image before it can be made.
+    pub(super) async fn prepare(
+        &self,
+        container: &Container,
+        image: Image,
+        attempt: i32,
+        sandbox: &Sandbox,
+    ) -> Result<ContainerSpec, Failure> {
+        self.ensure_user(container, &image.user)?;
         let spec = self.specification(container, attempt, sandbox).await;
-        spec.map_err(|message| Failure { reason: "CreateContainerConfigError", message })
+        let spec = spec.map_err(|message| Failure { reason: "CreateContainerConfigError", message })?;
+        Ok(ContainerSpec { image_id: image.id, ..spec })
     }
 
     async fn specification(&self, container: &Container, attempt: i32, sandbox: &Sandbox) -> Result<ContainerSpec, String> {
@@ -210,7 +217,7 @@ impl Worker {
     }
 
     /// `runAsNonRoot` is checked before the container is made, not left to it.
-    async fn ensure_user(&self, container: &Container) -> Result<(), Failure> {
+    fn ensure_user(&self, container: &Container, of_image: &str) -> Result<(), Failure> {
         let (own, pod) = (container.security_context.clone().unwrap_or_default(), &self.pod.spec.security_context);
         if own.run_as_non_root.or(pod.run_as_non_root) != Some(true) {
             return Ok(());
@@ -220,9 +227,7 @@ impl Worker {
             Some(0) => Err(refuse("container's runAsUser breaks non-root policy".into())),
             Some(_) => Ok(()),
             None => {
-                let asked = self.node.runtime.image_user(&container.image).await;
-                let user = asked.map_err(|e| refuse(format!("the image's user cannot be read: {e}")))?;
-                let user = user.split(':').next().unwrap_or_default();
+                let user = of_image.split(':').next().unwrap_or_default();
                 match user.parse::<i64>() {
                     Ok(0) => Err(refuse("container has runAsNonRoot and image will run as root".into())),
                     Ok(_) => Ok(()),
@@ -262,46 +267,50 @@ impl Worker {
         self.say(&container.name, false, "Pulled", format!("Container image \"{}\" already present on machine", container.image));
     }
 
-    async fn ensure_image(&self, container: &Container) -> Result<(), Failure> {
-        let image = &container.image;
-        let runtime = &self.node.runtime;
-        let unreachable = |e: RuntimeError| Failure { reason: "ErrImagePull", message: e.to_string() };
-        let present = runtime.image_present(image).await.map_err(unreachable)?;
-        match container.image_pull_policy.as_str() {
-            "Never" if !present => {
-                return Err(Failure {
-                    reason: "ErrImageNeverPull",
-                    message: format!("image {image:?} is not present on this node and its pull policy is Never"),
-                });
+    async fn ensure_image(&self, container: &Container) -> Result<Image, Failure> {
+        let name = &container.image;
+        let present = self.image(name).await?;
+        match (container.image_pull_policy.as_str(), present) {
+            ("Never", None) => {
+                let message = format!("image {name:?} is not present on this node and its pull policy is Never");
+                Err(Failure { reason: "ErrImageNeverPull", message })
             }
-            "Always" => {}
-            _ if present => {
+            ("Never", Some(image)) => Ok(image),
+            ("Always", present) => self.pull(container, present).await,
+            (_, Some(image)) => {
                 self.say_present(container);
-                return Ok(());
+                Ok(image)
             }
-            _ => {}
+            (_, None) => self.pull(container, None).await,
         }
-        if container.image_pull_policy == "Never" {
-            return Ok(());
-        }
-        self.say(&container.name, false, "Pulling", format!("Pulling image \"{image}\""));
-        match runtime.pull(image).await {
-            Ok(()) => self.say(&container.name, false, "Pulled", format!("Successfully pulled image \"{image}\"")),
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<Image>, Failure> {
+        let asked = self.node.runtime.image(name).await;
+        asked.map_err(|e| Failure { reason: "ErrImagePull", message: e.to_string() })
+    }
+
+    async fn pull(&self, container: &Container, present: Option<Image>) -> Result<Image, Failure> {
+        let name = &container.image;
+        self.say(&container.name, false, "Pulling", format!("Pulling image \"{name}\""));
+        match (self.node.runtime.pull(name).await, present) {
+            (Ok(()), _) => {
+                self.say(&container.name, false, "Pulled", format!("Successfully pulled image \"{name}\""));
+                // One that was taken away again is missed when the container is made.
+                Ok(self.image(name).await?.unwrap_or_default())
+            }
             // The registry cannot be asked, but the image is here: better an older one than none, and it is said.
-            Err(error) if present => self.say(
-                &container.name,
-                true,
-                "Pulled",
-                format!("Image \"{image}\" could not be pulled ({error}); using the one that is present"),
-            ),
-            Err(error) => {
-                let reason =
-                    if self.retries.get(&container.name).is_some_and(|(_, n)| *n > 0) { "ImagePullBackOff" } else { "ErrImagePull" };
-                let message = format!("image \"{image}\" is not present on this node and cannot be pulled: {error}");
-                return Err(Failure { reason, message });
+            (Err(error), Some(image)) => {
+                let message = format!("Image \"{name}\" could not be pulled ({error}); using the one that is present");
+                self.say(&container.name, true, "Pulled", message);
+                Ok(image)
+            }
+            (Err(error), None) => {
+                let again = self.retries.get(&container.name).is_some_and(|(_, n)| *n > 0);
+                let message = format!("image \"{name}\" is not present on this node and cannot be pulled: {error}");
+                Err(Failure { reason: if again { "ImagePullBackOff" } else { "ErrImagePull" }, message })
             }
         }
-        Ok(())
     }
 
     pub(super) fn target(&self, container: &Container, id: &str) -> Target {

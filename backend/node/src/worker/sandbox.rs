@@ -1,7 +1,7 @@
 //! A pod's sandbox, and what is started together with it.
 use super::Worker;
 use super::doing::{Failure, not_run};
-use crate::runtime::{ContainerInfo, RuntimeError};
+use crate::runtime::{ContainerInfo, Created, RuntimeError};
 use crate::spec;
 use futures::future::join_all;
 use logic::pod::status::Trouble;
@@ -48,44 +48,46 @@ impl Worker {
         // One for all: a second permit would be waited for by eight workers that each hold one.
         let _permit = self.node.starts.acquire().await.expect("the semaphore is never closed");
         let made = runtime.create(&spec::infra(&self.pod)).await?;
-        let ip = if self.pod.spec.host_network { Some(self.node.config.address.clone()) } else { made.ip };
-        let sandbox = ip.map(|ip| Sandbox { id: made.id.clone(), ip });
-        let (started, ahead) = tokio::join!(runtime.start(&made.id), self.make_ahead(sandbox.as_ref(), with));
+        let id = made.info.id.clone();
+        let ip = if self.pod.spec.host_network { Some(self.node.config.address.clone()) } else { made.info.ip.clone() };
+        let sandbox = ip.map(|ip| Sandbox { id: id.clone(), ip });
+        let (started, ahead) = tokio::join!(runtime.start(made), self.make_ahead(sandbox.as_ref(), with));
         match started {
             Ok(info) => {
-                let starts = ahead.into_iter().map(|(name, attempt, id)| async move { (name, attempt, self.start_made(&id).await) });
+                let starts = ahead.into_iter().map(|(name, attempt, made)| async move { (name, attempt, self.start_made(made).await) });
                 Ok((info, join_all(starts).await))
             }
             Err(error) => {
-                let all = ahead.iter().map(|(.., id)| id).chain([&made.id]);
+                let all = ahead.iter().map(|(.., made)| &made.info.id).chain([&id]);
                 join_all(all.map(|id| runtime.remove(id))).await;
                 Err(error)
             }
         }
     }
 
-    /// Makes containers whose sandbox does not run yet: name, attempt, id. Those that need more than their image, or cannot be
+    /// Makes containers whose sandbox does not run yet: name, attempt, container. Those that need more than their image, or cannot be
     /// made, are left to be started in the usual way, which says why.
-    async fn make_ahead(&self, sandbox: Option<&Sandbox>, with: &[(String, i32)]) -> Vec<(String, i32, String)> {
+    async fn make_ahead(&self, sandbox: Option<&Sandbox>, with: &[(String, i32)]) -> Vec<(String, i32, Created)> {
         let Some(sandbox) = sandbox else { return Vec::new() };
         let making = with.iter().filter(|(name, _)| !self.held_back(name)).map(|(name, attempt)| async move {
             let container = self.container(name).ok()?;
-            let image = &container.image;
             // What must be pulled may take its time, and tells of it.
-            if container.image_pull_policy == "Always" || !self.node.runtime.image_present(image).await.ok()? {
+            if container.image_pull_policy == "Always" {
                 return None;
             }
+            let image = self.node.runtime.image(&container.image).await.ok()??;
             self.say_present(container);
-            let spec = self.prepare(container, *attempt, sandbox).await.ok()?;
-            Some((name.clone(), *attempt, self.node.runtime.create(&spec).await.ok()?.id))
+            let spec = self.prepare(container, image, *attempt, sandbox).await.ok()?;
+            Some((name.clone(), *attempt, self.node.runtime.create(&spec).await.ok()?))
         });
         join_all(making).await.into_iter().flatten().collect()
     }
 
-    async fn start_made(&self, id: &str) -> Result<ContainerInfo, Failure> {
-        let started = self.node.runtime.start(id).await;
+    async fn start_made(&self, made: Created) -> Result<ContainerInfo, Failure> {
+        let id = made.info.id.clone();
+        let started = self.node.runtime.start(made).await;
         if started.is_err() {
-            let _ = self.node.runtime.remove(id).await;
+            let _ = self.node.runtime.remove(&id).await;
         }
         started.map_err(not_run)
     }

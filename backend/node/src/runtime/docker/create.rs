@@ -31,7 +31,6 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         cmd: some(&spec.args),
         image: Some(spec.image.clone()),
         working_dir: (!spec.working_dir.is_empty()).then(|| spec.working_dir.clone()),
-        labels: Some(spec.labels.clone().into_iter().collect()),
         host_config: Some(host(spec)),
         ..ContainerCreateBody::default()
     }

@@ -4,7 +4,7 @@ mod create;
 mod process;
 
 use super::{
-    Connection, ContainerInfo, ContainerSpec, ContainerState, Created, EngineInfo, LogOptions, Output, Process, Result, Runtime,
+    Connection, ContainerInfo, ContainerSpec, ContainerState, Created, EngineInfo, Image, LogOptions, Output, Process, Result, Runtime,
     RuntimeError, RuntimeEvent, Stats,
 };
 use crate::cgroup;
@@ -64,6 +64,31 @@ impl DockerRuntime {
     fn label(&self) -> String {
         format!("{LABEL_CLUSTER}={}", self.cluster)
     }
+
+    /// Plugs one in that has been started and has an address of ours; lets the others tell theirs.
+    async fn started_sandbox(&self, info: ContainerInfo) -> Result<ContainerInfo> {
+        let ours = self.network.as_ref().zip(info.ip.as_deref().and_then(|ip| ip.parse().ok()));
+        if let Some(((network, ip), pid)) = ours.zip(cgroup::process(&info.id)) {
+            network.attach(&info.id, pid, ip).await?;
+            let started_at = Some(jiff::Timestamp::now().to_string());
+            return Ok(ContainerInfo { state: ContainerState::Running, started_at, pid: Some(pid), ..info });
+        }
+        let found = self.inspect(&info.id).await?;
+        // One that has ended at once has no network to be plugged into; the caller sees that it does not run.
+        match (ours, found.pid) {
+            (Some((network, ip)), Some(pid)) => {
+                network.attach(&info.id, pid, ip).await?;
+                return Ok(ContainerInfo { ip: info.ip, ..found });
+            }
+            (None, Some(pid)) if found.ip.is_some() => {
+                if let Some(network) = &self.network {
+                    network.let_back(&info.id, pid).await;
+                }
+            }
+            _ => {}
+        }
+        Ok(found)
+    }
 }
 
 /// Runs one call within its deadline.
@@ -119,7 +144,6 @@ fn info_of(c: ContainerInspectResponse) -> ContainerInfo {
         } else {
             ContainerState::Exited
         },
-        created_at: c.created.map(|d| d.to_string()).unwrap_or_default(),
         started_at: time(state.started_at),
         finished_at: time(state.finished_at),
         exit_code: i32::try_from(state.exit_code.unwrap_or(0)).unwrap_or(-1),
@@ -170,14 +194,16 @@ impl Runtime for DockerRuntime {
     async fn create(&self, spec: &ContainerSpec) -> Result<Created> {
         let options = bollard::query_parameters::CreateContainerOptions { name: Some(spec.name.clone()), platform: String::new() };
         let mut body = create::body(spec);
-        body.labels.get_or_insert_default().insert(LABEL_CLUSTER.into(), self.cluster.clone());
+        let mut labels = spec.labels.clone();
+        labels.insert(LABEL_CLUSTER.into(), self.cluster.clone());
         // Host ports are the engine's business, and so is the network of whoever has some.
         let wants = spec.network.is_none() && spec.ports.iter().all(|p| p.host_port == 0);
         let address = self.network.as_ref().filter(|_| wants).and_then(|n| Some((n, n.lease()?)));
         if let Some((_, ip)) = address {
             body.network_disabled = Some(true);
-            body.labels.get_or_insert_default().insert(LABEL_ADDRESS.into(), ip.to_string());
+            labels.insert(LABEL_ADDRESS.into(), ip.to_string());
         }
+        body.labels = Some(labels.clone().into_iter().collect());
         let created = call("create", CHANGE_SECONDS_MAX, self.docker.create_container(Some(options), body)).await;
         match (&created, address) {
             (Ok(created), Some((network, ip))) => network.held(ip, &created.id),
@@ -188,26 +214,17 @@ impl Runtime for DockerRuntime {
             RuntimeError::ImageMissing(_) => RuntimeError::ImageMissing(spec.image.clone()),
             other => other,
         })?;
-        Ok(Created { id: created.id, ip: address.map(|(_, ip)| ip.to_string()) })
+        Ok(Created::new(created.id, spec, labels.into_iter().collect(), address.map(|(_, ip)| ip.to_string())))
     }
 
-    async fn start(&self, id: &str) -> Result<ContainerInfo> {
-        call("start", CHANGE_SECONDS_MAX, self.docker.start_container(id, None)).await?;
-        let started = call("inspect", LOOK_SECONDS_MAX, self.docker.inspect_container(id, None)).await?;
-        let address = address_of(started.config.as_ref());
-        let info = info_of(started);
-        // One that has ended at once has no network to be plugged into; the caller sees that it does not run.
-        match (&self.network, info.pid, address) {
-            (Some(network), Some(pid), Some(ip)) => {
-                network.attach(id, pid, ip).await?;
-                Ok(ContainerInfo { ip: Some(ip.to_string()), ..info })
-            }
-            (Some(network), Some(pid), None) if info.ip.is_some() => {
-                network.let_back(id, pid).await;
-                Ok(info)
-            }
-            _ => Ok(info),
+    async fn start(&self, created: Created) -> Result<ContainerInfo> {
+        let Created { info, own_network } = created;
+        call("start", CHANGE_SECONDS_MAX, self.docker.start_container(&info.id, None)).await?;
+        if own_network {
+            return self.started_sandbox(info).await;
         }
+        // What the engine noted a moment ago differs by less than what is shown of it.
+        Ok(ContainerInfo { state: ContainerState::Running, started_at: Some(jiff::Timestamp::now().to_string()), ..info })
     }
 
     async fn stop(&self, id: &str, grace_seconds: i64) -> Result<()> {
@@ -231,17 +248,12 @@ impl Runtime for DockerRuntime {
         Ok(())
     }
 
-    async fn image_present(&self, image: &str) -> Result<bool> {
+    async fn image(&self, image: &str) -> Result<Option<Image>> {
         match call("inspect image", LOOK_SECONDS_MAX, self.docker.inspect_image(image)).await {
-            Ok(_) => Ok(true),
-            Err(RuntimeError::NotFound(_) | RuntimeError::ImageMissing(_)) => Ok(false),
+            Ok(found) => Ok(Some(Image { id: found.id.unwrap_or_default(), user: found.config.and_then(|c| c.user).unwrap_or_default() })),
+            Err(RuntimeError::NotFound(_) | RuntimeError::ImageMissing(_)) => Ok(None),
             Err(other) => Err(other),
         }
-    }
-
-    async fn image_user(&self, image: &str) -> Result<String> {
-        let found = call("inspect image", LOOK_SECONDS_MAX, self.docker.inspect_image(image)).await?;
-        Ok(found.config.and_then(|c| c.user).unwrap_or_default())
     }
 
     async fn pull(&self, image: &str) -> Result<()> {
@@ -253,7 +265,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn load_image(&self, image: &str, root: Bytes, entrypoint: &[String]) -> Result<()> {
-        if self.image_present(image).await? {
+        if self.image(image).await?.is_some() {
             return Ok(());
         }
         let (repo, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
