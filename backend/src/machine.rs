@@ -2,6 +2,7 @@
 use crate::config::{ProxyMode, RuntimeKind};
 use crate::{diagnostics, network};
 use ipnet::Ipv4Net;
+use node::agent::AgentConfig;
 use node::proxy::ServiceProxy;
 use node::proxy::iptables::IptablesProxy;
 use node::proxy::nftables::NftablesProxy;
@@ -9,10 +10,11 @@ use node::runtime::Runtime;
 use node::runtime::docker::DockerRuntime;
 use node::runtime::simulated::Simulated;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Pods on one machine; the tests of what people run here end well before.
-pub const PODS_MAX: i64 = 250;
+const PODS_MAX: i64 = 250;
 /// Docker's own choice for its bridge, where Docker has not made it yet.
 const BRIDGE_DEFAULT: &str = "172.17.0.0/16";
 
@@ -22,6 +24,17 @@ pub fn engine(kind: RuntimeKind, docker: &str, id: &str) -> Result<Arc<dyn Runti
         RuntimeKind::Docker => Arc::new(DockerRuntime::connect(docker, id).map_err(|e| e.to_string())?.with_pod_network(docker)),
         RuntimeKind::Simulated => Arc::new(Simulated::default()),
     })
+}
+
+/// What the agent of a node is told of the machine that it runs on.
+pub fn agent(kind: RuntimeKind, node_name: &str, address: IpAddr, dir: &Path) -> AgentConfig {
+    AgentConfig {
+        node_name: node_name.into(),
+        address: address.to_string(),
+        data_dir: dir.into(),
+        pods_max: PODS_MAX,
+        dns_interface: (kind == RuntimeKind::Docker).then(|| network::DOCKER_BRIDGE.into()),
+    }
 }
 
 /// What keeps the service rules, if any are wanted; a machine on which they could not work is warned of.

@@ -1,9 +1,12 @@
 //! What this host's network looks like to pods: the Docker bridge and the address they reach the host by.
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
+/// The bridge of Docker's default network.
+pub const DOCKER_BRIDGE: &str = "docker0";
+
 /// The Docker bridge's address on this host and its network, if Docker has made it.
 pub fn docker_bridge() -> Option<ipnet::Ipv4Net> {
-    interfaces().find(|(name, _)| name == "docker0").map(|(_, net)| net)
+    interfaces().find(|(name, _)| name == DOCKER_BRIDGE).map(|(_, net)| net)
 }
 
 fn interfaces() -> impl Iterator<Item = (String, ipnet::Ipv4Net)> {

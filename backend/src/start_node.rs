@@ -2,11 +2,11 @@
 use crate::cluster_id;
 use crate::config::{RuntimeKind, StartNode, data_dir};
 use crate::join::{Membership, membership};
-use crate::machine::{self, PODS_MAX};
+use crate::machine;
 use crate::remote_api::RemoteApi;
 use crate::tunnel;
 use crate::{neighbours, supervisor, wiring};
-use node::agent::{Agent, AgentConfig};
+use node::agent::Agent;
 use node::api::NodeApi;
 use parking_lot::RwLock;
 use shared::client::config::Target;
@@ -77,7 +77,7 @@ pub async fn start(config: &StartNode) -> Result<Node, String> {
     }
     machine::load_images(&*runtime).await;
     let network = machine::pod_network(config.runtime, address);
-    let agent_config = AgentConfig { node_name: name.clone(), address: address.to_string(), data_dir: dir.clone(), pods_max: PODS_MAX };
+    let agent_config = machine::agent(config.runtime, &name, address, &dir);
     let agent = Arc::new(Agent::start(agent_config, api.clone(), runtime, proxy).await);
     let stop = CancellationToken::new();
     let shared = Arc::new(RwLock::new(target));

@@ -3,7 +3,7 @@ use crate::backup;
 use crate::cluster_id;
 use crate::config::{RuntimeKind, Start, data_dir};
 use crate::diagnostics;
-use crate::machine::{self, PODS_MAX};
+use crate::machine;
 use crate::metrics;
 use crate::neighbours;
 use crate::network;
@@ -14,7 +14,7 @@ use crate::supervisor;
 use crate::tunnel::{self, server::NodeTunnels};
 use apiserver::{Check, Handle, Parts, Server, ServerConfig};
 use control::{Config as ControlConfig, Control};
-use node::agent::{Agent, AgentConfig};
+use node::agent::Agent;
 use node::runtime::simulated::Simulated;
 use registry::Registry;
 use registry::caller::Caller;
@@ -52,7 +52,7 @@ pub struct Cluster {
 impl Cluster {
     /// One more node, with an engine of its own that is simulated; it lives as long as the agent that is returned.
     pub async fn add_simulated_node(&self, name: &str, dir: &Path) -> Agent {
-        let config = AgentConfig { node_name: name.into(), address: "127.0.0.1".into(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
+        let config = machine::agent(RuntimeKind::Simulated, name, Ipv4Addr::LOCALHOST.into(), dir);
         let api = Arc::new(LocalApi::new(self.registry.clone(), self.server.app.clone(), name));
         Agent::start(config, api, Arc::new(Simulated::default()), None).await
     }
@@ -126,6 +126,7 @@ pub async fn start_as(config: &Start, with_node: bool) -> Result<Cluster, String
     let control_config = ControlConfig {
         api_address,
         kubernetes_ips: first_two(config.portal_net),
+        dns_ip: dns_ip(config.portal_net),
         portal_net: config.portal_net,
         public_url: server.app.public_url.clone(),
         ca_pem: server.authority.ca_pem().to_string(),
@@ -153,6 +154,11 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), String> {
 fn first_two(net: ipnet::Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
     let base = u32::from(net.network());
     (Ipv4Addr::from(base + 1), Ipv4Addr::from(base + 2))
+}
+
+/// The tenth address, as most clusters have it.
+fn dns_ip(net: ipnet::Ipv4Net) -> Option<Ipv4Addr> {
+    net.hosts().nth(9)
 }
 
 async fn serve(
@@ -236,8 +242,7 @@ fn start_node(config: &Start, dir: &Path, cluster: &Cluster) -> Result<(), Strin
     let proxy = machine::proxy(config.proxy_mode, &id);
     let address = own_address(config);
     let network = machine::pod_network(config.runtime, address);
-    let agent =
-        AgentConfig { node_name: cluster.node_name.clone(), address: address.to_string(), data_dir: dir.to_path_buf(), pods_max: PODS_MAX };
+    let agent = machine::agent(config.runtime, &cluster.node_name, address, dir);
     let api = Arc::new(LocalApi::new(cluster.registry.clone(), cluster.server.app.clone(), &cluster.node_name));
     let (streams, registry) = (cluster.streams.clone(), cluster.registry.clone());
     let (name, cluster_id) = (cluster.node_name.clone(), id.clone());

@@ -95,6 +95,27 @@ pod loop '' '"command":["busybox","httpd","-f","-p","8080","-h","/etc"]'
 until_true 20 "the pod running" ready loop
 same "a pod reaches itself through its service" loop "$(itself loop)"
 same "a pod with a host port reaches itself through its service" port "$(itself port)"
+
+# --- names of the cluster
+get() { inside "$1" curl -sS --max-time 5 "http://$2:8080/hostname"; }
+same "a service is found by its name" loop "$(get port loop)"
+same "and by its full name" loop "$(get port loop.default.svc.cluster.local)"
+osc create -f - >/dev/null <<<'{"apiVersion":"v1","kind":"Service","metadata":{"name":"each"},"spec":{"clusterIP":"None","selector":{"app":"each"},"ports":[{"name":"web","port":8080}]}}'
+for name in one two; do
+  pod "$name" '"hostname":"'"$name"'","subdomain":"each"' '"command":["busybox","httpd","-f","-p","8080","-h","/etc"]'
+  osc label pods "$name" app=each --overwrite >/dev/null
+done
+until_true 20 "the pod running" ready one
+until_true 20 "the pod running" ready two
+until_true 10 "a pod's own name below its service's" get port one.each
+same "a pod of a headless service has a name of its own" "one two" "$(get port one.each) $(get port two.each.default.svc.cluster.local)"
+lookup() { inside port busybox nslookup "$@" 2>&1; }
+both() { [ "$(lookup each.default.svc.cluster.local | grep -c '^Address: ')" = 2 ]; }
+until_true 10 "a headless service's name standing for all of its pods" both
+ok "a headless service's name stands for all of its pods"
+like "a named port is found by the service" '8080 one.each.*|8080 two.each.*' "$(lookup -type=srv _web._tcp.each.default.svc.cluster.local)"
+like "an address tells its name" "one.each.default.svc.cluster.local" "$(lookup "$(field one '{.status.podIP}')")"
+like "a name that is not there is denied" 'NXDOMAIN|can.t find' "$(lookup nobody.default.svc.cluster.local || true)"
 sandbox() { docker ps -q --filter "name=k8s_POD\..*_net\.default\.api_"; }
 before=$(sandbox)
 docker restart -t 0 "$before" >/dev/null
@@ -113,5 +134,9 @@ pod later
 until_true 20 "the pod running" ready later
 [ "$(field later '{.status.podIP}')" != "$ip" ] || fail "two pods have one address"
 same "an adopted sandbox keeps its address" "$sandbox $ip" "$(sandbox) $(field net '{.status.podIP}')"
+
+named() { [ "$(get port loop)" = loop ]; }
+until_true 10 "names being found again after the server's return" named
+ok "pods that ran before the server's return find names"
 
 echo "$passed passed, 0 failed"

@@ -98,6 +98,7 @@ impl World {
             let config = control::Config {
                 api_address: "10.0.0.1:8443".parse().expect("an address"),
                 kubernetes_ips: (Ipv4Addr::new(172, 30, 0, 1), Ipv4Addr::new(172, 30, 0, 2)),
+                dns_ip: Some(Ipv4Addr::new(172, 30, 0, 10)),
                 portal_net: Config::default().portal_net,
                 public_url: "https://10.0.0.1:8443".into(),
                 ca_pem: "certificate".into(),
@@ -123,6 +124,7 @@ impl World {
             address: "127.0.0.1".into(),
             data_dir: machine.data.path().into(),
             pods_max: PODS_MAX,
+            dns_interface: None,
         };
         // An agent registers first, which cannot end while its network is cut.
         machine.link.set_cut(false);

@@ -1,9 +1,10 @@
-//! What every cluster begins with: namespaces, roles, and the services by which pods find the API.
+//! What every cluster begins with: namespaces, roles, and the services by which pods find the API and each other.
 use crate::Config;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::try_join_all;
 use logic::authz::bootstrap::{cluster_role_bindings, cluster_roles};
+use logic::dns;
 use registry::Registry;
 use registry::caller::Caller;
 use registry::options::{Patch, WriteOptions};
@@ -12,6 +13,7 @@ use shared::kinds::{
     CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, ROLE, ROLE_BINDING, SERVICE,
 };
 use shared::status::{Reason, Status};
+use std::net::Ipv4Addr;
 
 const NAMESPACES: [&str; 5] = ["default", "kube-system", "kube-public", "kube-node-lease", "openshift"];
 
@@ -25,10 +27,30 @@ pub(crate) async fn ensure(registry: &Registry, caller: &Caller, config: &Config
     let (ro, rw) = config.kubernetes_ips;
     let services = [service("kubernetes-ro", &ro.to_string(), 80, config), service("kubernetes", &rw.to_string(), 443, config)];
     let services = services.into_iter().map(|body| create(registry, caller, &SERVICE, Some("default"), body));
-    tokio::try_join!(try_join_all(roles), try_join_all(bindings), try_join_all(services))?;
+    tokio::try_join!(try_join_all(roles), try_join_all(bindings), try_join_all(services), dns(registry, caller, config))?;
     let names = ["kubernetes-ro", "kubernetes"];
     try_join_all(names.map(|name| endpoints(registry, caller, config, name))).await?;
     cluster_info(registry, caller, config).await
+}
+
+/// How pods reach the cluster's DNS. Nothing is behind it for all to see: each node answers its own pods.
+async fn dns(registry: &Registry, caller: &Caller, config: &Config) -> Result<(), Status> {
+    let body = |ip: Option<Ipv4Addr>| {
+        let labels = json!({"k8s-app": dns::SERVICE, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeDNS"});
+        let port = |name: &str, protocol: &str| json!({"name": name, "port": 53, "protocol": protocol, "targetPort": 53});
+        let mut spec = json!({"ports": [port("dns", "UDP"), port("dns-tcp", "TCP")]});
+        if let Some(ip) = ip {
+            spec["clusterIP"] = ip.to_string().into();
+        }
+        json!({"metadata": {"name": dns::SERVICE, "labels": labels}, "spec": spec})
+    };
+    match create(registry, caller, &SERVICE, Some(dns::NAMESPACE), body(config.dns_ip)).await {
+        // A service of an older cluster may have the address.
+        Err(status) if config.dns_ip.is_some() && status.reason == Reason::Invalid => {
+            create(registry, caller, &SERVICE, Some(dns::NAMESPACE), body(None)).await
+        }
+        other => other,
+    }
 }
 
 fn service(name: &str, ip: &str, port: u16, config: &Config) -> Value {

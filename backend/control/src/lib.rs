@@ -37,6 +37,8 @@ pub struct Config {
     pub api_address: SocketAddr,
     /// First and second address of the portal network: `kubernetes-ro` and `kubernetes`.
     pub kubernetes_ips: (Ipv4Addr, Ipv4Addr),
+    /// Of the service `kube-dns`, if it can be had; `None`: any.
+    pub dns_ip: Option<Ipv4Addr>,
     /// Network of the services' addresses.
     pub portal_net: ipnet::Ipv4Net,
     /// What clients outside are told to call.

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod authz;
 pub mod bootstrap_token;
 pub mod controllers;
+pub mod dns;
 pub mod events;
 pub mod facts;
 pub mod fairness;

@@ -1,5 +1,6 @@
 //! The node agent: which pods belong here, one worker for each, and what the API server asks of them.
 use crate::api::NodeApi;
+use crate::dns::Dns;
 use crate::events::Events;
 use crate::metrics;
 use crate::names;
@@ -39,6 +40,8 @@ pub struct AgentConfig {
     pub address: String,
     pub data_dir: PathBuf,
     pub pods_max: i64,
+    /// The interface by which pods reach this node, where the cluster's DNS answers them. `None`: they get the host's resolver.
+    pub dns_interface: Option<String>,
 }
 
 /// A pod's containers, newest first, as the API server needs them.
@@ -75,6 +78,7 @@ pub(crate) struct Node {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) events: Events,
     pub(crate) services: feed::Services,
+    pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) starts: Semaphore,
     /// CPU in thousandths of a core, memory in bytes.
     pub(crate) capacity: (i64, i64),
@@ -119,6 +123,8 @@ impl Agent {
             stop: stop.clone(),
             events: Events::start(api.clone(), &config.node_name, stop.clone()),
             services: feed::Services::default(),
+            // Pods reach it by the rules of a service.
+            dns: config.dns_interface.as_deref().filter(|_| proxy.is_some()).map(|interface| Arc::new(Dns::new(interface))),
             starts: Semaphore::new(STARTS_MAX),
             capacity,
             known: RwLock::default(),

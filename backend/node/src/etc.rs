@@ -2,6 +2,7 @@
 use crate::spec;
 use logic::pod::resolver;
 use shared::objects::pod::{Container, Pod};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 /// The host's resolver, and the one behind a local one.
@@ -9,15 +10,15 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const RESOLV_CONF_BEHIND: &str = "/run/systemd/resolve/resolv.conf";
 
 /// Writes them into the pod's directory; answers how they are bound (`HOST:CONTAINER[:ro]`). A container that mounts something
-/// there itself gets that instead.
-pub(crate) fn binds(pod: &Pod, container: &Container, dir: &Path, ip: &str) -> Result<Vec<String>, String> {
+/// there itself gets that instead. `dns` is the cluster's DNS service, where there is one.
+pub(crate) fn binds(pod: &Pod, container: &Container, dir: &Path, ip: &str, dns: Option<Ipv4Addr>) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
     let network = !pod.spec.host_network;
     if network {
         files.push(("etc-hosts", "/etc/hosts", resolver::hosts(pod, &spec::hostname(pod), ip)));
     }
-    if network || pod.spec.dns_config.is_some() || pod.spec.dns_policy == "None" {
-        files.push(("resolv.conf", RESOLV_CONF, resolver::resolv_conf(pod, &host())));
+    if network || pod.spec.dns_config.is_some() || pod.spec.dns_policy == "None" || resolver::asks_cluster(pod) {
+        files.push(("resolv.conf", RESOLV_CONF, resolver::resolv_conf(pod, &host(), dns)));
     }
     let read_only = container.security_context.as_ref().is_some_and(|s| s.read_only_root_filesystem == Some(true));
     let mut binds = Vec::new();

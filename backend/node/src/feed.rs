@@ -1,8 +1,10 @@
-//! Follows collections of the API: services for the environment, services and endpoints for the proxy.
+//! Follows collections of the API: services for the environment, services and endpoints for the proxy and the names of the cluster.
 use crate::agent::Node;
 use crate::api::NodeApi;
+use crate::dns::Dns;
 use crate::metrics;
 use crate::proxy::ServiceProxy;
+use logic::dns;
 use logic::proxy::RuleSet;
 use logic::proxy::rules::Rules;
 use parking_lot::{Mutex, RwLock};
@@ -154,7 +156,42 @@ impl Wanted {
     }
 }
 
-/// Keeps the agent's list of services, and the proxy's rules.
+/// Tells the zone what a collection says, and the address of the cluster's DNS if the service of that name is in it.
+fn hear_of_services(dns: &Dns, news: &News<Service>) {
+    let ours = |namespace: &str, name: &str| namespace == dns::NAMESPACE && name == dns::SERVICE;
+    let is_it = |s: &&Service| ours(&s.metadata.namespace, &s.metadata.name);
+    let address = |s: &Service| s.spec.cluster_ip.parse().ok();
+    let mut zone = dns.zone.write();
+    match news {
+        News::All(services) => {
+            zone.services_are(services);
+            dns.set_service(services.iter().find(is_it).and_then(address));
+        }
+        News::Is(service) => {
+            zone.service_is(service);
+            if is_it(&service) {
+                dns.set_service(address(service));
+            }
+        }
+        News::Gone((namespace, name)) => {
+            zone.service_gone(namespace, name);
+            if ours(namespace, name) {
+                dns.set_service(None);
+            }
+        }
+    }
+}
+
+fn hear_of_endpoints(dns: &Dns, news: &News<Endpoints>) {
+    let mut zone = dns.zone.write();
+    match news {
+        News::All(endpoints) => zone.endpoints_are(endpoints),
+        News::Is(endpoints) => zone.endpoints_are_now(endpoints),
+        News::Gone((namespace, name)) => zone.endpoints_gone(namespace, name),
+    }
+}
+
+/// Keeps the agent's list of services, the proxy's rules, and the cluster's names.
 pub(crate) async fn start(node: &Arc<Node>, proxy: Option<Arc<dyn ServiceProxy>>, stop: CancellationToken) {
     let wanted = proxy.as_ref().map(|_| Arc::new(Wanted::default()));
     let (services, told) = (node.clone(), wanted.clone());
@@ -162,11 +199,24 @@ pub(crate) async fn start(node: &Arc<Node>, proxy: Option<Arc<dyn ServiceProxy>>
         if let Some(wanted) = &told {
             wanted.hear_of_services(&news);
         }
+        if let Some(dns) = &services.dns {
+            hear_of_services(dns, &news);
+        }
         services.services.hear(news);
     });
     if let (Some(proxy), Some(wanted)) = (proxy, wanted) {
-        let told = wanted.clone();
-        follow(node.api.clone(), &ENDPOINTS, stop.clone(), move |news| told.hear_of_endpoints(&news));
+        let (told, dns) = (wanted.clone(), node.dns.clone());
+        follow(node.api.clone(), &ENDPOINTS, stop.clone(), move |news| {
+            told.hear_of_endpoints(&news);
+            if let Some(dns) = &dns {
+                hear_of_endpoints(dns, &news);
+            }
+        });
+        if let Some(dns) = &node.dns {
+            let told = wanted.clone();
+            let tell = move |at| told.change(|rules| rules.answered_here(dns::NAMESPACE, dns::SERVICE, at));
+            tokio::spawn(dns.clone().run(tell, stop.clone()));
+        }
         tokio::spawn(serve(proxy, wanted, stop));
     }
     let _ = tokio::time::timeout(SERVICES_WITHIN, node.services.listed.notified()).await;

@@ -1,8 +1,9 @@
-//! What runs on every machine: pod sync, Docker, volumes, probes, service proxy.
+//! What runs on every machine: pod sync, Docker, volumes, probes, service proxy, DNS.
 pub mod agent;
 pub mod api;
 mod cgroup;
 mod clock;
+mod dns;
 mod environment;
 mod etc;
 mod events;

@@ -1,4 +1,4 @@
-//! The node's part of `/metrics`: pods, calls to the engine, probes, service rules.
+//! The node's part of `/metrics`: pods, calls to the engine, probes, service rules, names.
 use meter::{CALLS, Counter, Gauge, Histogram, Kind, LONG, Page};
 use std::time::Instant;
 
@@ -91,8 +91,11 @@ pub(crate) static RULES_SYNC: Histogram = Histogram::seconds(CALLS);
 pub(crate) static RULES_FAILED: Counter = Counter::new();
 pub(crate) static SERVICE_PORTS: Gauge = Gauge::new();
 pub(crate) static BACKENDS: Gauge = Gauge::new();
+pub(crate) static DNS_REQUESTS: Counter = Counter::new();
+pub(crate) static DNS_FORWARDED: Histogram = Histogram::seconds(CALLS);
+pub(crate) static DNS_FAILED: Counter = Counter::new();
 
-/// Writes the families of node agent and service proxy.
+/// Writes the families of node agent, service proxy and DNS.
 pub fn write(page: &mut Page) {
     page.histogram("kubelet_pod_start_duration_seconds", "From this node seeing a pod to the API knowing that it runs", &POD_START);
     let help = "From a pod's creation (in whole seconds) to the API knowing that it runs";
@@ -118,4 +121,7 @@ pub fn write(page: &mut Page) {
     page.counter("openshift_proxy_sync_failures_total", "Rules that the kernel's tools refused", &RULES_FAILED);
     page.gauge("openshift_proxy_service_ports", "Service ports that are served", &SERVICE_PORTS);
     page.gauge("openshift_proxy_backends", "Addresses behind them", &BACKENDS);
+    page.counter("coredns_dns_requests_total", "Questions that pods put to the cluster's DNS on this node", &DNS_REQUESTS);
+    page.histogram("coredns_forward_request_duration_seconds", "Time of the host's servers for questions of others' names", &DNS_FORWARDED);
+    page.counter("openshift_dns_failures_total", "Questions that nobody could answer in time", &DNS_FAILED);
 }

@@ -22,7 +22,13 @@ impl Scene {
     }
 
     async fn agent(&self) -> Agent {
-        let config = AgentConfig { node_name: "n1".into(), address: "127.0.0.1".into(), data_dir: self.dir.path().into(), pods_max: 110 };
+        let config = AgentConfig {
+            node_name: "n1".into(),
+            address: "127.0.0.1".into(),
+            data_dir: self.dir.path().into(),
+            pods_max: 110,
+            dns_interface: None,
+        };
         Agent::start(config, Arc::new(self.api.clone()), Arc::new(self.engine.clone()), None).await
     }
 

@@ -130,8 +130,13 @@ impl Cluster {
         let (say, mut done) = mpsc::unbounded_channel();
         let api = Arc::new(Api { services, changes: Mutex::new(Some(changes)) });
         let dir = tempfile::tempdir().expect("a directory");
-        let config =
-            AgentConfig { node_name: "bench".into(), address: "127.0.0.1".into(), data_dir: dir.path().to_path_buf(), pods_max: 1 };
+        let config = AgentConfig {
+            node_name: "bench".into(),
+            address: "127.0.0.1".into(),
+            data_dir: dir.path().to_path_buf(),
+            pods_max: 1,
+            dns_interface: None,
+        };
         let agent = Agent::start(config, api, Arc::new(Simulated::default()), Some(Arc::new(Timed(proxy, say)))).await;
         let full = done.recv().await.expect("the agent lives");
         Cluster { _agent: agent, _dir: dir, services, change, done: Mutex::new(done), full }

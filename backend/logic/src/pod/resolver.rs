@@ -2,14 +2,15 @@
 //!
 //! Sources: <https://kubernetes.io/docs/tasks/network/customize-hosts-file-for-pods/>,
 //! <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy>, resolv.conf(5).
+use crate::dns::DOMAIN;
 use shared::objects::pod::Pod;
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What the resolver asks when a host names no server that a pod can reach; the engine's own choice.
 const SERVERS_ELSEWHERE: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
-/// The DNS zone of a cluster, as pods' full names end.
-const ZONE: &str = "cluster.local";
+/// Names with fewer dots are looked for in the cluster first, as Kubernetes has it: `_port._proto.service.namespace.svc` has five labels.
+const DOTS: &str = "ndots:5";
 
 /// `/etc/hosts` of a pod with a network of its own.
 pub fn hosts(pod: &Pod, hostname: &str, ip: &str) -> String {
@@ -19,7 +20,7 @@ pub fn hosts(pod: &Pod, hostname: &str, ip: &str) -> String {
     );
     let _ = match pod.spec.subdomain.as_str() {
         "" => writeln!(text, "{ip}\t{hostname}"),
-        subdomain => writeln!(text, "{ip}\t{hostname}.{subdomain}.{}.svc.{ZONE}\t{hostname}", pod.metadata.namespace),
+        subdomain => writeln!(text, "{ip}\t{hostname}.{subdomain}.{}.svc.{DOMAIN}\t{hostname}", pod.metadata.namespace),
     };
     if !pod.spec.host_aliases.is_empty() {
         text.push_str("\n# Entries added by HostAliases.\n");
@@ -30,12 +31,27 @@ pub fn hosts(pod: &Pod, hostname: &str, ip: &str) -> String {
     text
 }
 
-/// `/etc/resolv.conf` of a pod: the host's, without servers that only the host reaches, or nothing (`dnsPolicy: None`); then what
-/// the pod's `dnsConfig` adds. `host` is the text of the host's file.
-pub fn resolv_conf(pod: &Pod, host: &str) -> String {
-    let (mut servers, mut searches, mut options) = match pod.spec.dns_policy.as_str() {
-        "None" => Default::default(),
-        _ => of_host(host),
+/// Does the pod ask the cluster's DNS? One with the host's network does so only if it says it in so many words.
+pub fn asks_cluster(pod: &Pod) -> bool {
+    match pod.spec.dns_policy.as_str() {
+        "ClusterFirstWithHostNet" => true,
+        "None" | "Default" => false,
+        _ => !pod.spec.host_network,
+    }
+}
+
+/// `/etc/resolv.conf` of a pod: the cluster's DNS (`cluster`, where there is one), the host's resolver without servers that only the
+/// host reaches, or nothing (`dnsPolicy: None`); then what the pod's `dnsConfig` adds. `host` is the text of the host's file.
+pub fn resolv_conf(pod: &Pod, host: &str, cluster: Option<Ipv4Addr>) -> String {
+    let (mut servers, mut searches, mut options) = match (pod.spec.dns_policy.as_str(), cluster.filter(|_| asks_cluster(pod))) {
+        ("None", _) => Default::default(),
+        (_, Some(server)) => {
+            let namespace = &pod.metadata.namespace;
+            let mut searches = vec![format!("{namespace}.svc.{DOMAIN}"), format!("svc.{DOMAIN}"), DOMAIN.to_string()];
+            searches.extend(of_host(host).1);
+            (vec![server.to_string()], searches, vec![DOTS.to_string()])
+        }
+        (_, None) => of_host(host),
     };
     if let Some(config) = &pod.spec.dns_config {
         let texts = |member: &str| config[member].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(String::from));
@@ -121,10 +137,33 @@ mod tests {
     fn the_hosts_resolver_is_the_pods_unless_only_the_host_reaches_it() {
         let p = pod(json!({"containers": [], "dnsPolicy": "ClusterFirst"}));
         let host = "# by hand\nnameserver 10.0.0.53\nnameserver 127.0.0.1\nsearch a.example b.example\noptions ndots:2 edns0\n";
-        assert_eq!(resolv_conf(&p, host), "nameserver 10.0.0.53\nsearch a.example b.example\noptions ndots:2 edns0\n");
-        assert_eq!(resolv_conf(&p, "nameserver 127.0.0.53\n"), "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+        assert_eq!(resolv_conf(&p, host, None), "nameserver 10.0.0.53\nsearch a.example b.example\noptions ndots:2 edns0\n");
+        assert_eq!(resolv_conf(&p, "nameserver 127.0.0.53\n", None), "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
         assert!(only_local("nameserver 127.0.0.53\noptions edns0\n") && only_local("nameserver ::1\n"));
         assert!(!only_local("") && !only_local("nameserver 127.0.0.1\nnameserver 10.0.0.1\n"));
+    }
+
+    #[test]
+    fn names_of_the_cluster_come_first_where_it_has_a_server() {
+        let (server, host) = (Some(Ipv4Addr::new(172, 30, 0, 10)), "nameserver 10.0.0.53\nsearch a.example\noptions edns0\n");
+        let text = |spec| resolv_conf(&pod(spec), host, server);
+        let cluster = "nameserver 172.30.0.10\nsearch hack.svc.cluster.local svc.cluster.local cluster.local a.example\noptions ndots:5\n";
+        let hosts = "nameserver 10.0.0.53\nsearch a.example\noptions edns0\n";
+        for (policy, host_network, wanted) in [
+            ("ClusterFirst", false, cluster),
+            ("", false, cluster),
+            ("ClusterFirst", true, hosts),
+            ("ClusterFirstWithHostNet", true, cluster),
+            ("ClusterFirstWithHostNet", false, cluster),
+            ("Default", false, hosts),
+            ("None", false, ""),
+        ] {
+            let spec = json!({"containers": [], "dnsPolicy": policy, "hostNetwork": host_network});
+            assert_eq!(text(spec), wanted, "{policy} {host_network}");
+        }
+        let config = json!({"options": [{"name": "ndots", "value": "2"}], "nameservers": ["1.1.1.1"]});
+        let own = text(json!({"containers": [], "dnsPolicy": "ClusterFirst", "dnsConfig": config}));
+        assert!(own.starts_with("nameserver 172.30.0.10\nnameserver 1.1.1.1\n") && own.ends_with("options ndots:2\n"), "{own}");
     }
 
     #[test]
@@ -133,12 +172,12 @@ mod tests {
             "options": [{"name": "ndots", "value": "5"}, {"name": "rotate"}]});
         let alone = pod(json!({"containers": [], "dnsPolicy": "None", "dnsConfig": config}));
         assert_eq!(
-            resolv_conf(&alone, "nameserver 9.9.9.9\n"),
+            resolv_conf(&alone, "nameserver 9.9.9.9\n", None),
             "nameserver 1.1.1.1\nnameserver 10.0.0.53\nsearch c.example\noptions ndots:5 rotate\n"
         );
         let added = pod(json!({"containers": [], "dnsPolicy": "Default", "dnsConfig": config}));
         assert_eq!(
-            resolv_conf(&added, "nameserver 10.0.0.53\noptions ndots:2 edns0\nsearch a.example\n"),
+            resolv_conf(&added, "nameserver 10.0.0.53\noptions ndots:2 edns0\nsearch a.example\n", None),
             "nameserver 10.0.0.53\nnameserver 1.1.1.1\nsearch a.example c.example\noptions edns0 ndots:5 rotate\n"
         );
     }

@@ -21,6 +21,7 @@ type Backs = BTreeMap<String, Vec<SocketAddrV4>>;
 pub struct Rules {
     fronts: BTreeMap<Name, Fronts>,
     backs: BTreeMap<Name, Backs>,
+    here: BTreeMap<Name, Option<SocketAddrV4>>,
     set: RuleSet,
     services_listed: bool,
     endpoints_listed: bool,
@@ -82,13 +83,22 @@ impl Rules {
         self.renew(&name);
     }
 
+    /// This very node answers for a service, at this address or not at all, whatever endpoints the service has.
+    pub fn answered_here(&mut self, namespace: &str, name: &str, at: Option<SocketAddrV4>) {
+        let name = (namespace.to_string(), name.to_string());
+        self.here.insert(name.clone(), at);
+        self.renew(&name);
+    }
+
     /// Makes the rules of one service anew; those that are as before stay shared with earlier snapshots.
     fn renew(&mut self, name: &Name) {
         let mut wanted = self.fronts.get(name).cloned().unwrap_or_default();
-        if let Some(backs) = self.backs.get(name) {
-            for (port, rule) in &mut wanted {
-                rule.backends = backs.get(port).cloned().unwrap_or_default();
-            }
+        for (port, rule) in &mut wanted {
+            rule.backends = match (self.here.get(name), self.backs.get(name)) {
+                (Some(at), _) => at.iter().copied().collect(),
+                (None, Some(backs)) => backs.get(port).cloned().unwrap_or_default(),
+                (None, None) => Vec::new(),
+            };
         }
         let mut gone = Vec::new();
         for (key, rule) in self.set.of_service(&name.0, &name.1) {

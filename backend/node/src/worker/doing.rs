@@ -180,7 +180,7 @@ impl Worker {
             .await
             .inspect_err(|why| self.say(&container.name, true, "FailedMount", why.clone()))?;
         let (mut binds, tmpfs) = volumes::mounts(&self.pod, container, &paths, &known)?;
-        binds.extend(etc::binds(&self.pod, container, &dir, &sandbox.ip)?);
+        binds.extend(etc::binds(&self.pod, container, &dir, &sandbox.ip, node.dns.as_ref().and_then(|dns| dns.service()))?);
         let termination = self.message_file(&container.name, attempt);
         let make = || -> std::io::Result<()> {
             std::fs::create_dir_all(termination.parent().unwrap_or(&dir))?;
