@@ -10,13 +10,13 @@ fi
 bin=$(realpath "$1")
 seconds=${2:-0}
 here=$(realpath "$(dirname "$0")")
+. "$here/../checks.sh"
 work=$(mktemp -d /var/tmp/faults.XXXXXX)
 export DOCKER_HOST=unix://$work/docker.sock OPENSHIFT_DOCKER=unix://$work/docker.sock
 export OPENSHIFT_DATA_DIR=$work/data PATH=$work/bin:$PATH KUBECONFIG=$work/data/admin.kubeconfig
 mkdir -p "$work/bin" "$work/data" "$work/engine" "$work/exec"
 ln -s "$bin/openshift" "$work/bin/openshift"
 ln -s "$bin/openshift" "$work/bin/osc"
-passed=0
 engine=
 server=
 cage=
@@ -39,17 +39,6 @@ finish() {
   exit $status
 }
 trap finish EXIT
-
-fail() { echo "FAILED: $1"; exit 1; }
-ok() { passed=$((passed + 1)); echo "ok - $1"; }
-until_true() {
-  local deadline=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || fail "$what did not come true"
-    sleep 0.1
-  done
-}
 
 start_engine() {
   rm -f "$work/docker.pid" "$work/exec/containerd/containerd.pid"

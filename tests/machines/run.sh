@@ -9,6 +9,7 @@ if [ -z "${MACHINES_INSIDE:-}" ]; then
 fi
 bin=$(realpath "$1")
 here=$(realpath "$(dirname "$0")")
+. "$here/../checks.sh"
 work=$(mktemp -d /var/tmp/machines.XXXXXX)
 tag=m$$
 export PATH=$work/bin:$PATH KUBECONFIG=$work/a/data/admin.kubeconfig
@@ -17,7 +18,6 @@ ln -s "$bin/openshift" "$work/bin/openshift"
 ln -s "$bin/openshift" "$work/bin/osc"
 kubectl=$(command -v kubectl || echo osc)
 image=pilothouse-test/tools:1
-passed=0
 declare -A engine=() agent=() address=([a]=10.99.0.1 [b]=10.99.0.2) pods=([a]=172.18.1.1/24 [b]=172.18.2.1/24)
 
 finish() {
@@ -43,18 +43,6 @@ finish() {
 }
 trap finish EXIT
 
-fail() { echo "FAILED: $1"; [ -z "${2:-}" ] || printf '  wanted: %s\n  got: %s\n' "$2" "$3"; exit 1; }
-ok() { passed=$((passed + 1)); echo "ok - $1 (${SECONDS} s)"; }
-same() { [ "$2" = "$3" ] && ok "$1" || fail "$1" "$2" "$3"; }
-like() { [[ "$3" =~ $2 ]] && ok "$1" || fail "$1" "$2" "$3"; }
-until_true() {
-  local deadline=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || fail "$what did not come true"
-    sleep 0.1
-  done
-}
 # on MACHINE COMMAND…: not `ip netns exec`, which hides the control groups from engines.
 on() { local m=$1; shift; nsenter --net="/run/netns/$tag-$m" "$@"; }
 # The same in place of this shell, for what runs in the background: its process is the program's own.
@@ -156,6 +144,9 @@ for m in a b; do until_true 20 "the service balanced over both, seen from $m" ba
 ok "the service balances over both machines, from each"
 from_pod() { k exec "$1" -- sh -c "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -s --max-time 5 http://$portal/; done" | sort -u | xargs; }
 same "and from a pod of the other machine" "a b" "$(from_pod "$pod_b")"
+named() { k exec "$1" -- curl -sf --max-time 5 http://web.default.svc.cluster.local/ | grep -q '^[ab]$'; }
+for pod in "$pod_a" "$pod_b"; do until_true 10 "the service's name, asked by $pod" named "$pod"; done
+ok "pods of each machine find the service by its name"
 like "a pod of the other machine reaches the API" 'default.* cannot list' "$(k exec "$pod_b" -- sh -c 'cd /var/run/secrets/kubernetes.io/serviceaccount
   curl -sS --max-time 5 --cacert ca.crt -H "Authorization: Bearer $(cat token)" https://$KUBERNETES_SERVICE_HOST/api/v1/namespaces/default/pods')"
 

@@ -4,13 +4,13 @@
 set -euo pipefail
 bin=$(realpath "$1")
 here=$(realpath "$(dirname "$0")")
+. "$here/../checks.sh"
 work=$(mktemp -d)
 export OPENSHIFT_DATA_DIR=$work/data PATH=$work/bin:$PATH KUBECONFIG=$work/data/admin.kubeconfig
 mkdir -p "$work/bin"
 ln -s "$bin/openshift" "$work/bin/openshift"
 ln -s "$bin/openshift" "$work/bin/osc"
 image=pilothouse-test/tools:1
-passed=0
 
 finish() {
   status=$?
@@ -19,19 +19,6 @@ finish() {
   openshift ex clean >/dev/null 2>&1 || true
   rm -rf "$work"
   exit $status
-}
-
-fail() { echo "FAILED: $1"; [ -z "${2:-}" ] || printf '  wanted: %s\n  got: %s\n' "$2" "$3"; exit 1; }
-ok() { passed=$((passed + 1)); echo "ok - $1"; }
-same() { [ "$2" = "$3" ] && ok "$1" || fail "$1" "$2" "$3"; }
-like() { [[ "$3" =~ $2 ]] && ok "$1" || fail "$1" "$2" "$3"; }
-until_true() {
-  local deadline=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || fail "$what did not come true"
-    sleep 0.05
-  done
 }
 
 # pod NAME SPEC-MEMBERS CONTAINER-MEMBERS: makes a pod of one container `a` from the tools image.
