@@ -21,13 +21,16 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A container's label that says which address was given to it.
 pub(crate) const LABEL_ADDRESS: &str = "io.pilothouse.address";
 /// Plugging in is some ten messages to the kernel.
 const ATTACH_SECONDS_MAX: u64 = 10;
+
+/// After the first failure plugging in is not tried for so long; after each further one for twice as long, up to four hours.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+const DOUBLINGS_MAX: u32 = 8;
 
 /// What the engine says of its bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +52,8 @@ pub struct PodNetwork {
     socket: PathBuf,
     state: Mutex<State>,
     permitted: OnceLock<bool>,
-    /// Set when plugging in failed: from then on the engine's own network is used.
-    unusable: AtomicBool,
+    /// Until when the engine's own network is used because plugging in failed, and how often it has since it last worked.
+    failed: Mutex<Option<(Instant, u32)>>,
 }
 
 /// The address and network of an interface of this machine.
@@ -68,12 +71,12 @@ impl PodNetwork {
     pub fn new(cluster: &str, socket: &Path) -> PodNetwork {
         let start = cluster.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let state = State { leases: Leases::starting_at(start), bridge: None };
-        PodNetwork { socket: socket.into(), state: Mutex::new(state), permitted: OnceLock::new(), unusable: AtomicBool::new(false) }
+        PodNetwork { socket: socket.into(), state: Mutex::new(state), permitted: OnceLock::new(), failed: Mutex::default() }
     }
 
     /// Reserves an address for a sandbox that is about to be made. `None`: the engine's network has to serve.
     pub(crate) fn lease(&self) -> Option<Ipv4Addr> {
-        if self.unusable.load(Ordering::Relaxed) || !self.may_plug_in() {
+        if self.failed.lock().is_some_and(|(until, _)| Instant::now() < until) || !self.may_plug_in() {
             return None;
         }
         let mut state = self.state.lock();
@@ -119,11 +122,10 @@ impl PodNetwork {
         let net = interface(&bridge.name).ok_or_else(|| RuntimeError::Network(format!("bridge {} is gone", bridge.name)))?;
         let plug = cable::Plug { id: id.into(), pid, ip, net, bridge: bridge.name, mtu: bridge.mtu };
         let outcome = on_a_thread(move || cable::plug_in(&plug)).await;
-        if let Err(RuntimeError::Network(why)) = &outcome
-            && rights::alive(pid)
-            && !self.unusable.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(why, "sandboxes cannot be plugged into the pod network; the engine's own network is used from now on");
+        match &outcome {
+            Ok(()) => *self.failed.lock() = None,
+            Err(RuntimeError::Network(why)) if rights::alive(pid) => self.give_up_for_a_while(why),
+            Err(_) => {}
         }
         outcome
     }
@@ -136,6 +138,15 @@ impl PodNetwork {
                 tracing::debug!(container = id, %error, "a pod will not reach itself through its service");
             }
         }
+    }
+
+    /// What failed may work later; where it never does, few pods pay for the attempt.
+    fn give_up_for_a_while(&self, why: &str) {
+        let mut failed = self.failed.lock();
+        let times = failed.map_or(0, |(_, times)| times);
+        let pause = AGAIN_AFTER.saturating_mul(1 << times.min(DOUBLINGS_MAX));
+        *failed = Some((Instant::now() + pause, times + 1));
+        tracing::warn!(why, ?pause, "a sandbox cannot be plugged into the pod network; the engine's own network is used for a while");
     }
 
     fn may_plug_in(&self) -> bool {
