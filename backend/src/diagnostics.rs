@@ -65,6 +65,7 @@ async fn look(options: &Diagnostics) -> (Host, Option<String>) {
         nftables: no_nftables(start.proxy_mode),
         ip_forward: text("/proc/sys/net/ipv4/ip_forward"),
         forward_rules: output("iptables", &["-w", "5", "-S", "FORWARD"]).await,
+        input_rules: output("iptables", &["-w", "5", "-S", "INPUT"]).await,
         routes: text("/proc/net/route"),
         resolv_conf: text("/etc/resolv.conf"),
         cgroup_controllers: controllers(),

@@ -24,6 +24,8 @@ pub struct Host {
     pub ip_forward: Option<String>,
     /// What `iptables -S FORWARD` prints.
     pub forward_rules: Option<String>,
+    /// What `iptables -S INPUT` prints.
+    pub input_rules: Option<String>,
     /// `/proc/net/route`
     pub routes: Option<String>,
     /// `/etc/resolv.conf`
@@ -89,6 +91,7 @@ pub enum Problem {
     NoNftables { why: String },
     ForwardingOff,
     ForwardDropped,
+    InputDropped,
     NoDefaultRoute { portal_net: String },
     NoNameServer,
     NoController { name: &'static str },
@@ -102,7 +105,14 @@ pub enum Problem {
 impl Problem {
     /// The cluster cannot work with it; else it only works less well.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, Problem::DiskSlow { .. } | Problem::NoController { .. } | Problem::NoNameServer | Problem::NoDefaultRoute { .. })
+        !matches!(
+            self,
+            Problem::DiskSlow { .. }
+                | Problem::NoController { .. }
+                | Problem::NoNameServer
+                | Problem::NoDefaultRoute { .. }
+                | Problem::InputDropped
+        )
     }
 
     /// What to do about it, as a command where one does.
@@ -127,6 +137,7 @@ impl Problem {
             Problem::NoNftables { .. } => "modprobe nf_tables (Linux 5.6 or newer), or start with --proxy-mode=iptables".into(),
             Problem::ForwardingOff => "sysctl -w net.ipv4.ip_forward=1   (to keep it: a line in /etc/sysctl.d)".into(),
             Problem::ForwardDropped => "systemctl restart docker   (it adds its rules again), or: iptables -P FORWARD ACCEPT".into(),
+            Problem::InputDropped => "iptables -I INPUT -i docker0 -j ACCEPT   (with ufw: ufw allow in on docker0)".into(),
             Problem::NoDefaultRoute { portal_net } => format!("ip route add {portal_net} dev docker0"),
             Problem::NoNameServer => "echo nameserver 1.1.1.1 >>/etc/resolv.conf, or the one of your network".into(),
             Problem::NoController { name } => format!("boot with cgroup_enable={name}   (kernel command line)"),
@@ -160,6 +171,9 @@ impl fmt::Display for Problem {
             Problem::ForwardingOff => write!(f, "the kernel does not forward packets: pods reach nobody"),
             Problem::ForwardDropped => {
                 write!(f, "the firewall drops forwarded packets and nothing lets Docker's through: pods reach nobody")
+            }
+            Problem::InputDropped => {
+                write!(f, "the firewall drops what pods send to this host: they reach neither the API nor the cluster's DNS")
             }
             Problem::NoDefaultRoute { portal_net } => {
                 write!(f, "no route leads to {portal_net}: services cannot be reached from this host")
@@ -250,6 +264,9 @@ fn of_network(host: &Host) -> Vec<Problem> {
     if host.forward_rules.as_deref().is_some_and(drops_forwarded) {
         found.push(Problem::ForwardDropped);
     }
+    if host.input_rules.as_deref().is_some_and(drops_from_pods) {
+        found.push(Problem::InputDropped);
+    }
     if host.routes.as_deref().is_some_and(|routes| !has_default_route(routes)) {
         found.push(Problem::NoDefaultRoute { portal_net: host.portal_net.clone() });
     }
@@ -261,14 +278,24 @@ fn of_network(host: &Host) -> Vec<Problem> {
 
 /// Docker itself sets the policy to DROP and lets its own packets through; without its rules that is a wall.
 fn drops_forwarded(rules: &str) -> bool {
-    let policy = rules.lines().any(|line| line.starts_with("-P FORWARD DROP"));
-    let dockers = |line: &str| {
-        line.starts_with("-A FORWARD") && (line.contains("-j DOCKER-FORWARD") || line.contains("-o docker0") && line.contains("-j ACCEPT"))
-    };
-    let everything = |line: &str| line.trim_end() == "-A FORWARD -j ACCEPT";
-    // The first rule that is for all packets decides, and after them the policy.
-    let wall = |line: &str| line.trim_end() == "-A FORWARD -j DROP" || line.starts_with("-A FORWARD -j REJECT");
-    rules.lines().find(|line| dockers(line) || everything(line) || wall(line)).map_or(policy, wall)
+    drops(rules, "FORWARD", |rule| rule.contains("-j DOCKER-FORWARD") || rule.contains("-o docker0") && rule.contains("-j ACCEPT"))
+}
+
+fn drops_from_pods(rules: &str) -> bool {
+    drops(rules, "INPUT", |rule| rule.contains("-i docker0") && rule.contains("-j ACCEPT"))
+}
+
+/// Is there a wall in a chain before a rule that is a gate? The first rule that is for all packets decides, and after them the policy.
+fn drops(rules: &str, chain: &str, gate: impl Fn(&str) -> bool) -> bool {
+    let policy = rules.lines().any(|line| line.trim_end() == format!("-P {chain} DROP"));
+    let of_chain = format!("-A {chain} ");
+    let deciding = rules.lines().filter_map(|line| line.trim_end().strip_prefix(&of_chain)).find_map(|rule| match rule {
+        "-j DROP" => Some(true),
+        "-j ACCEPT" => Some(false),
+        reject if reject.starts_with("-j REJECT") => Some(true),
+        rule => gate(rule).then_some(false),
+    });
+    deciding.unwrap_or(policy)
 }
 
 /// A line of `/proc/net/route` whose destination and mask are 0 and that is up.
@@ -296,6 +323,7 @@ mod tests {
                 "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
                     .into(),
             ),
+            input_rules: Some("-P INPUT ACCEPT\n".into()),
             routes: Some(
                 "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t0100090A\t0003\t0\t0\t0\t00000000\t0\n"
                     .into(),
@@ -339,6 +367,9 @@ mod tests {
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD DROP\n".into())), [Problem::ForwardDropped]);
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD DROP\n-A FORWARD -j ACCEPT\n".into())), []);
         assert_eq!(only(|h| h.forward_rules = Some("-P FORWARD ACCEPT\n".into())), []);
+        assert_eq!(only(|h| h.input_rules = Some("-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n".into())), [Problem::InputDropped]);
+        assert_eq!(only(|h| h.input_rules = Some("-P INPUT DROP\n-A INPUT -i docker0 -j ACCEPT\n".into())), []);
+        assert_eq!(only(|h| h.input_rules = Some("-P INPUT ACCEPT\n-A INPUT -j LIBVIRT_INP\n".into())), []);
         let wall = "-P FORWARD ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n-A FORWARD -o docker0 -j ACCEPT\n";
         assert_eq!(
             only(|h| h.forward_rules = Some(wall.into())),
