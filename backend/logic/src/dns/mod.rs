@@ -74,7 +74,7 @@ impl Answer {
     }
 }
 
-/// A name in labels, or the address that a name below `in-addr.arpa` stands for.
+/// The address that a name below `in-addr.arpa` stands for.
 pub fn reversed(name: &str) -> Option<Ipv4Addr> {
     let mut parts: Vec<&str> = name.strip_suffix(".in-addr.arpa")?.split('.').collect();
     parts.reverse();

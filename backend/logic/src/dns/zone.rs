@@ -32,11 +32,16 @@ enum Front {
 #[derive(Clone, Debug)]
 struct Back {
     ip: Ipv4Addr,
-    /// Its first label below the service's name: its host name, or its address with dashes.
-    label: String,
-    /// The host name was given to it, so that its address stands for it as well.
-    named: bool,
+    /// Its host name, if it was given one; its address then stands for it as well.
+    hostname: Option<Box<str>>,
     ports: Arc<[Port]>,
+}
+
+impl Back {
+    /// Its first label below the service's name: its host name, or its address with dashes.
+    fn label(&self) -> String {
+        self.hostname.as_ref().map_or_else(|| self.ip.to_string().replace('.', "-"), ToString::to_string)
+    }
 }
 
 /// All names of the cluster. Says so until services and endpoints have been read whole: names that are there must not be denied.
@@ -44,7 +49,7 @@ struct Back {
 pub struct Zone {
     fronts: BTreeMap<Name, Front>,
     backs: BTreeMap<Name, Vec<Back>>,
-    /// Whose address it is: services with an address of their own, and what is behind services.
+    /// Whose address it is: services with an address of their own, and what has a host name behind services.
     owners: BTreeMap<Ipv4Addr, BTreeSet<Name>>,
     services_listed: bool,
     endpoints_listed: bool,
@@ -92,7 +97,7 @@ impl Zone {
         self.endpoints_gone(&name.0, &name.1);
         let backs = backs(endpoints);
         if !backs.is_empty() {
-            for back in &backs {
+            for back in backs.iter().filter(|b| b.hostname.is_some()) {
                 self.owners.entry(back.ip).or_default().insert(name.clone());
             }
             self.backs.insert(name, backs);
@@ -153,7 +158,7 @@ impl Zone {
                 Some(Front::Address { ip: own, .. }) if *own == ip => found.push(full),
                 Some(Front::Headless) => {
                     let backs = self.backs.get(owner).into_iter().flatten();
-                    found.extend(backs.filter(|b| b.ip == ip && b.named).map(|b| format!("{}.{full}", b.label)));
+                    found.extend(backs.filter(|b| b.ip == ip && b.hostname.is_some()).map(|b| format!("{}.{full}", b.label())));
                 }
                 _ => {}
             }
@@ -210,7 +215,9 @@ impl Zone {
         if let Some(protocol) = label.strip_prefix('_') {
             return if self.ports(&owner, front).iter().any(|p| p.protocol == protocol) { Answer::Nothing } else { Answer::NoName };
         }
-        let backs = self.backs.get(&owner).into_iter().flatten().filter(|b| b.label == label);
+        let ip = label.replace('-', ".").parse::<Ipv4Addr>().ok();
+        let is_it = |b: &&Back| b.hostname.as_ref().map_or_else(|| ip == Some(b.ip), |hostname| **hostname == *label);
+        let backs = self.backs.get(&owner).into_iter().flatten().filter(is_it);
         let found: BTreeSet<Ipv4Addr> = backs.map(|b| b.ip).collect();
         if found.is_empty() || matches!(front, Front::External(_)) { Answer::NoName } else { addresses(name, found, kind) }
     }
@@ -286,7 +293,7 @@ fn services<'a>(all: impl Iterator<Item = (&'a str, u16, &'a str, Ipv4Addr)>) ->
 /// SRV records of those behind a headless service, each with its own target.
 fn behind(name: &str, service: &str, backs: &[Back], wanted: impl Fn(&Port) -> bool) -> Answer {
     let each =
-        backs.iter().flat_map(|b| b.ports.iter().filter(|p| wanted(p)).map(move |p| (format!("{}.{service}", b.label), p.number, b.ip)));
+        backs.iter().flat_map(|b| b.ports.iter().filter(|p| wanted(p)).map(move |p| (format!("{}.{service}", b.label()), p.number, b.ip)));
     let all: BTreeSet<(String, u16, Ipv4Addr)> = each.collect();
     services(all.iter().map(|(target, port, ip)| (name, *port, target.as_str(), *ip)))
 }
@@ -320,9 +327,8 @@ fn backs(endpoints: &Endpoints) -> Vec<Back> {
 
 fn back(address: &EndpointAddress, ports: Arc<[Port]>) -> Option<Back> {
     let ip: Ipv4Addr = address.ip.parse().ok()?;
-    let named = !address.hostname.is_empty();
-    let label = if named { address.hostname.to_lowercase() } else { address.ip.replace('.', "-") };
-    Some(Back { ip, label, named, ports })
+    let hostname = (!address.hostname.is_empty()).then(|| address.hostname.to_lowercase().into());
+    Some(Back { ip, hostname, ports })
 }
 
 #[cfg(test)]
