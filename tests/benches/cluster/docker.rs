@@ -8,10 +8,12 @@ use node::runtime::{ContainerInfo, ContainerSpec, Runtime};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const PODS: usize = 7;
+const PODS: usize = 15;
 const PATH: &str = "/api/v1/namespaces/default/pods";
 const CONTROLLERS: &str = "/api/v1/namespaces/default/replicationcontrollers";
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The kernel goes on taking networks apart after the engine has answered; nobody shall pay for another's.
+const SETTLE: Duration = Duration::from_millis(300);
 /// Replicas before and after.
 const FEW: usize = 10;
 const MANY: usize = 30;
@@ -38,7 +40,9 @@ pub async fn rows() -> Result<(), String> {
     let connection = &mut connection;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for number in 0..PODS {
+        tokio::time::sleep(SETTLE).await;
         floor.push(pair(&docker, number).await?);
+        tokio::time::sleep(SETTLE).await;
         ours.push(create_pod(&endpoint, connection, number).await?);
     }
     let (ours, floor) = (percentile(&mut ours, 0.5), percentile(&mut floor, 0.5));
@@ -154,6 +158,7 @@ async fn killed(docker: &DockerRuntime, endpoint: &Endpoint, connection: &mut Co
         alone.push(began.elapsed());
         docker.remove(&one.id).await.map_err(fail)?;
         docker.remove(&sandbox.id).await.map_err(fail)?;
+        tokio::time::sleep(SETTLE).await;
         let mut watcher = watch(endpoint, PATH, &format!("p{number}")).await?;
         docker.stop(&id, 0).await.map_err(fail)?;
         let began = Instant::now();
