@@ -1,4 +1,5 @@
 //! What can be wrong with a host, told as a sentence with the command that mends it; and how it is seen in what the host says.
+use crate::pod::resolver;
 use std::fmt;
 
 /// The oldest API of Docker that has what pods need (Docker 19.03).
@@ -270,7 +271,7 @@ fn of_network(host: &Host) -> Vec<Problem> {
     if host.routes.as_deref().is_some_and(|routes| !has_default_route(routes)) {
         found.push(Problem::NoDefaultRoute { portal_net: host.portal_net.clone() });
     }
-    if host.resolv_conf.as_deref().is_some_and(|text| !text.lines().any(|line| line.split_whitespace().next() == Some("nameserver"))) {
+    if host.resolv_conf.as_deref().is_some_and(|text| resolver::servers(text).next().is_none()) {
         found.push(Problem::NoNameServer);
     }
     found

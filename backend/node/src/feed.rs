@@ -156,29 +156,12 @@ impl Wanted {
     }
 }
 
-/// Tells the zone what a collection says, and the address of the cluster's DNS if the service of that name is in it.
 fn hear_of_services(dns: &Dns, news: &News<Service>) {
-    let ours = |namespace: &str, name: &str| namespace == dns::NAMESPACE && name == dns::SERVICE;
-    let is_it = |s: &&Service| ours(&s.metadata.namespace, &s.metadata.name);
-    let address = |s: &Service| s.spec.cluster_ip.parse().ok();
     let mut zone = dns.zone.write();
     match news {
-        News::All(services) => {
-            zone.services_are(services);
-            dns.set_service(services.iter().find(is_it).and_then(address));
-        }
-        News::Is(service) => {
-            zone.service_is(service);
-            if is_it(&service) {
-                dns.set_service(address(service));
-            }
-        }
-        News::Gone((namespace, name)) => {
-            zone.service_gone(namespace, name);
-            if ours(namespace, name) {
-                dns.set_service(None);
-            }
-        }
+        News::All(services) => zone.services_are(services),
+        News::Is(service) => zone.service_is(service),
+        News::Gone((namespace, name)) => zone.service_gone(namespace, name),
     }
 }
 

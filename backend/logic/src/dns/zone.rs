@@ -120,6 +120,14 @@ impl Zone {
         }
     }
 
+    /// The address of a service that has one of its own.
+    pub fn address(&self, namespace: &str, service: &str) -> Option<Ipv4Addr> {
+        match self.fronts.get(&(namespace.to_string(), service.to_string()))? {
+            Front::Address { ip, .. } => Some(*ip),
+            Front::Headless | Front::External(_) => None,
+        }
+    }
+
     /// `name` in lower case, without the dot at its end.
     pub fn ask(&self, name: &str, kind: Kind) -> Answer {
         let below = match (name.strip_suffix(DOMAIN), reversed(name)) {
@@ -137,7 +145,7 @@ impl Zone {
             ["ns", "dns"] => Answer::Nothing,
             ["dns" | "svc" | "pod"] => Answer::Nothing,
             [namespace, "svc"] | [namespace, "pod"] => self.namespace(namespace),
-            [ip, namespace, "pod"] => self.pod(name, ip, namespace, kind),
+            [ip, _, "pod"] => pod(name, ip, kind),
             [service, namespace, "svc"] => self.service(name, namespace, service, kind),
             [label, service, namespace, "svc"] => self.below_service(name, label, namespace, service, kind),
             [port, protocol, service, namespace, "svc"] => self.port(name, (port, protocol), namespace, service, kind),
@@ -177,14 +185,6 @@ impl Zone {
         match self.fronts.range(first..).next() {
             Some(((n, _), _)) if n == namespace => Answer::Nothing,
             _ => Answer::NoName,
-        }
-    }
-
-    /// `1-2-3-4.NAMESPACE.pod`: deprecated, but asked for. That the pod exists is not promised.
-    fn pod(&self, name: &str, ip: &str, _namespace: &str, kind: Kind) -> Answer {
-        match ip.replace('-', ".").parse() {
-            Ok(ip) => addresses(name, [ip], kind),
-            Err(_) => Answer::NoName,
         }
     }
 
@@ -258,6 +258,14 @@ fn top(kind: Kind) -> Answer {
         _ => return Answer::Nothing,
     };
     Answer::records(vec![Record { name: DOMAIN.into(), data }])
+}
+
+/// `1-2-3-4.NAMESPACE.pod`: deprecated, but asked for. That the pod exists is not promised.
+fn pod(name: &str, ip: &str, kind: Kind) -> Answer {
+    match ip.replace('-', ".").parse() {
+        Ok(ip) => addresses(name, [ip], kind),
+        Err(_) => Answer::NoName,
+    }
 }
 
 fn text(name: &str, text: &str, kind: Kind) -> Answer {

@@ -77,11 +77,11 @@ pub fn resolv_conf(pod: &Pod, host: &str, cluster: Option<Ipv4Addr>) -> String {
 
 /// Servers, search domains and options of a host's file. The last `search` or `domain` line counts, as resolv.conf(5) has it.
 fn of_host(text: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
-    let (mut servers, mut searches, mut options) = (Vec::new(), Vec::new(), Vec::new());
+    let mut servers: Vec<String> = servers(text).filter(|server| !is_loopback(server)).map(String::from).collect();
+    let (mut searches, mut options) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let mut words = line.split_whitespace();
         match words.next() {
-            Some("nameserver") => servers.extend(words.next().filter(|server| !is_loopback(server)).map(String::from)),
             Some("search" | "domain") => searches = words.map(String::from).collect(),
             Some("options") => options.extend(words.map(String::from)),
             _ => {}
@@ -93,9 +93,17 @@ fn of_host(text: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
     (servers, searches, options)
 }
 
+/// The servers that a host's file names, as it writes them.
+pub fn servers(host: &str) -> impl Iterator<Item = &str> {
+    host.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == "nameserver").and(words.next())
+    })
+}
+
 /// Does the host's file name servers, but none that a pod could reach? (A local resolver, such as systemd's stub.)
 pub fn only_local(host: &str) -> bool {
-    let mut servers = host.lines().filter_map(|l| l.trim().strip_prefix("nameserver")).map(str::trim).peekable();
+    let mut servers = servers(host).peekable();
     servers.peek().is_some() && servers.all(is_loopback)
 }
 

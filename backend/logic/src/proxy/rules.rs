@@ -243,6 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn what_the_node_answers_itself_needs_no_endpoints_and_heeds_none() {
+        let service = serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "x"},
+            "spec": {"clusterIP": "172.30.0.3", "ports": [{"name": "u", "port": 53, "protocol": "UDP"}, {"name": "t", "port": 53}]}}));
+        let others = serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "x"},
+            "subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"name": "t", "port": 1}]}]}));
+        let mut rules = Rules::default();
+        let found = |rules: &Rules| rules.set().unwrap().ports().flat_map(|(_, r)| backends(r)).collect::<Vec<_>>();
+        rules.answered_here("x", "a", Some("172.17.0.1:5353".parse().unwrap()));
+        rules.services_are(&[service.unwrap()]);
+        rules.endpoints_are(&[others.unwrap()]);
+        assert_eq!(found(&rules), ["172.17.0.1:5353", "172.17.0.1:5353"]);
+        rules.answered_here("x", "a", None);
+        assert!(found(&rules).is_empty(), "not even the endpoints that it has");
+        assert_eq!(rules.set().unwrap().len(), 2);
+    }
+
+    #[test]
     fn headless_and_external_services_have_no_rules() {
         let set = compute_json(
             json!([{"metadata":{"name":"a","namespace":"x"},"spec":{"clusterIP":"None","ports":[{"port":80}]}},

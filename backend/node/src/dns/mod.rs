@@ -9,7 +9,7 @@ mod message;
 mod upstream;
 
 use crate::metrics;
-use logic::dns::{Answer, Zone};
+use logic::dns::{Answer, NAMESPACE, SERVICE, Zone};
 use message::Question;
 use parking_lot::RwLock;
 use std::io;
@@ -36,8 +36,6 @@ const PORTS_TRIED: usize = 16;
 /// What this node answers from.
 pub(crate) struct Dns {
     pub(crate) zone: RwLock<Zone>,
-    /// The cluster's DNS service as pods see it.
-    service: RwLock<Option<Ipv4Addr>>,
     interface: String,
     forwarded: Semaphore,
     connections: Arc<Semaphore>,
@@ -55,7 +53,6 @@ impl Dns {
     pub(crate) fn new(interface: &str) -> Dns {
         Dns {
             zone: RwLock::default(),
-            service: RwLock::default(),
             interface: interface.into(),
             forwarded: Semaphore::new(FORWARDED_MAX),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -64,11 +61,7 @@ impl Dns {
 
     /// The address of the cluster's DNS service, which pods are told of.
     pub(crate) fn service(&self) -> Option<Ipv4Addr> {
-        *self.service.read()
-    }
-
-    pub(crate) fn set_service(&self, address: Option<Ipv4Addr>) {
-        *self.service.write() = address;
+        self.zone.read().address(NAMESPACE, SERVICE)
     }
 
     /// Answers until stopped; `tell` hears at which address, or that there is none now.

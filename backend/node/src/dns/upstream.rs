@@ -1,6 +1,7 @@
 //! Questions that the cluster cannot answer itself, put to the servers of the host.
 use super::{read_framed, write_framed};
 use crate::metrics;
+use logic::pod::resolver;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ pub(super) fn servers(own: &[Option<Ipv4Addr>]) -> Vec<SocketAddr> {
 }
 
 fn named(text: &str, own: &[Option<Ipv4Addr>]) -> Vec<SocketAddr> {
-    let all = text.lines().filter_map(|l| l.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok());
-    let others = all.filter(|ip| !own.iter().flatten().any(|own| *ip == IpAddr::V4(*own)));
+    let others = resolver::servers(text)
+        .filter_map(|server| server.parse::<IpAddr>().ok())
+        .filter(|ip| !own.iter().flatten().any(|own| *ip == IpAddr::V4(*own)));
     others.take(SERVERS_MAX).map(|ip| SocketAddr::new(ip, PORT)).collect()
 }
 

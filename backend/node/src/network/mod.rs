@@ -144,7 +144,7 @@ impl PodNetwork {
     fn give_up_for_a_while(&self, why: &str) {
         let mut failed = self.failed.lock();
         let times = failed.map_or(0, |(_, times)| times);
-        let pause = AGAIN_AFTER.saturating_mul(1 << times.min(DOUBLINGS_MAX));
+        let pause = pause(times);
         *failed = Some((Instant::now() + pause, times + 1));
         tracing::warn!(why, ?pause, "a sandbox cannot be plugged into the pod network; the engine's own network is used for a while");
     }
@@ -157,6 +157,11 @@ impl PodNetwork {
         let Some(permitted) = rights::may_plug_in(&self.socket) else { return false };
         *self.permitted.get_or_init(|| permitted)
     }
+}
+
+/// How long plugging in is not tried after a failure that came after so many others in a row.
+fn pause(times: u32) -> Duration {
+    AGAIN_AFTER * (1 << times.min(DOUBLINGS_MAX))
 }
 
 /// A thread of its own for what moves into a sandbox's network: it ends there.
@@ -174,4 +179,25 @@ async fn on_a_thread(work: impl FnOnce() -> Result<(), String> + Send + 'static)
 /// Is a sandbox still plugged in? It is not after somebody restarted it by hand or took its cable away.
 pub(crate) fn is_attached(id: &str) -> bool {
     nix::net::if_::if_nametoindex(cable::host_end(id).as_str()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_end() {
+        let minutes = |times| pause(times).as_secs() / 60;
+        assert_eq!([0, 1, 2, 8, 9, u32::MAX].map(minutes), [1, 2, 4, 256, 256, 256]);
+    }
+
+    #[test]
+    fn what_failed_is_left_alone_for_a_while_and_tried_again() {
+        let network = PodNetwork::new("test", Path::new("/none"));
+        network.give_up_for_a_while("a test");
+        network.give_up_for_a_while("a test");
+        let (until, times) = network.failed.lock().expect("a pause");
+        assert!(times == 2 && until > Instant::now() + AGAIN_AFTER && until <= Instant::now() + 2 * AGAIN_AFTER);
+        assert_eq!(network.lease(), None);
+    }
 }

@@ -115,7 +115,10 @@ fn what_goes_takes_its_names_along() {
     assert_eq!(ask(&zone, "9.0.30.172.in-addr.arpa", Kind::Ptr), ["NotOurs"]);
     zone.endpoints_gone("hack", "db");
     assert_eq!(ask(&zone, "db.hack.svc.cluster.local", Kind::A), ["NoName"]);
+    assert_eq!(zone.address("hack", "web"), Some(Ipv4Addr::new(172, 30, 0, 8)));
+    assert_eq!((zone.address("hack", "db"), zone.address("hack", "out"), zone.address("x", "web")), (None, None, None));
     zone.services_are(&[]);
+    assert_eq!(zone.address("hack", "web"), None);
     assert_eq!(ask(&zone, "out.hack.svc.cluster.local", Kind::A), ["NoName"]);
     zone.endpoints_are(&[]);
     assert!(zone.owners.is_empty() && zone.fronts.is_empty() && zone.backs.is_empty());
